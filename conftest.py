@@ -1,0 +1,33 @@
+"""Settings of every test and doctest, made before jax is imported."""
+
+import doctest
+import inspect
+import os
+from pathlib import Path
+
+import hypothesis
+
+# Each pytest-xdist worker is one process on one core; XLA reads NPROC when jax is imported.
+os.environ.setdefault("NPROC", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Programs compiled by one worker or run serve the others; `make clean` removes them.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+hypothesis.settings.register_profile(
+    "latentpk", derandomize=True, deadline=None, database=None, max_examples=50
+)
+hypothesis.settings.load_profile("latentpk")
+
+_from_module = doctest.DocTestFinder._from_module
+
+
+def _from_wrapped_module(self, module, thing):
+    """See through jaxtyping's wrapper, or doctest takes every checked function for an import."""
+    return _from_module(self, module, inspect.unwrap(thing) if callable(thing) else thing)
+
+
+doctest.DocTestFinder._from_module = _from_wrapped_module
