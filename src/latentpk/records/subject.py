@@ -1,0 +1,164 @@
+"""One subject as arrays (doses, levels, output rows, covariates), and a cohort of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, overload
+
+import numpy as np
+
+from latentpk.units import Units
+
+Kind = Literal["continuous", "binary", "categorical"]
+
+
+@dataclass(frozen=True, eq=False)
+class DoseTable:
+    """The doses of one subject, ADDL expanded, sorted by time; every field float64, shape (dose,).
+
+    Attributes:
+        time: TIME of the record on the running clock [h]; an absorption lag is not in it.
+        order: Position of the record in its subject; it decides between equal times. A dose made
+            from ADDL comes after every record of the same time.
+        amount: Amount [mg].
+        rate: Rate [mg/h] of a constant infusion at steady state; read only where steady is 3.
+        duration: Duration of the infusion [h]; 0 is instantaneous.
+        depot: 1 into the absorption site, 0 into the central compartment, nan where undecided.
+        interval: II [h]; read only where steady is 1 or 2.
+        steady: 0 none; 1 or 2 steady state of this dose; 3 steady state of a constant infusion
+            which stops at `time`.
+        until: From here on [h] the dose contributes nothing (reset, later SS=1); inf is never.
+        until_order: Order of the record that cancels it; inf where never.
+    """
+
+    time: np.ndarray
+    order: np.ndarray
+    amount: np.ndarray
+    rate: np.ndarray
+    duration: np.ndarray
+    depot: np.ndarray
+    interval: np.ndarray
+    steady: np.ndarray
+    until: np.ndarray
+    until_order: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, eq=False)
+class LevelTable:
+    """The levels of one subject that are conditioned on; shape (level,).
+
+    Attributes:
+        time: Time on the running clock [h].
+        order: Position in the subject, or -inf / inf where `ties` is "pre" / "post".
+        value: Concentration [mg/L]; the limit of quantification where censored.
+        lloq: Lower limit of quantification [mg/L], nan if none.
+        censored: Whether the true value is only known to lie below `lloq`.
+        row: Index of the record in the file's table, from 0.
+    """
+
+    time: np.ndarray
+    order: np.ndarray
+    value: np.ndarray
+    lloq: np.ndarray
+    censored: np.ndarray
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputTable:
+    """The rows to answer, one per level and prediction time, in file order; shape (output,).
+
+    Attributes:
+        time: Time on the running clock [h].
+        order: Position in the subject, or -inf / inf where `ties` is "pre" / "post".
+        row: Index of the record in the file's table, from 0.
+        cmt: CMT as in the file, nan if missing.
+        dvid: DVID as in the file, nan if missing.
+        dv: DV in the file's own unit, nan where it is no number; only copied, never conditioned on.
+        dv_text: DV as the file wrote it.
+        time_text: TIME as the file wrote it.
+        is_level: Whether the record is a level (EVID 0, MDV 0), conditioned on or not.
+    """
+
+    time: np.ndarray
+    order: np.ndarray
+    row: np.ndarray
+    cmt: np.ndarray
+    dvid: np.ndarray
+    dv: np.ndarray
+    dv_text: np.ndarray
+    time_text: np.ndarray
+    is_level: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One subject of a file.
+
+    Attributes:
+        id: ID as the file wrote it.
+        doses: What was given.
+        levels: What is conditioned on.
+        outputs: What is to be answered.
+        covariate_time: Start of each piece [h], shape (piece,); the first also holds before.
+        covariates: Values from `covariate_time` on, internal units, shape (piece, covariate).
+    """
+
+    id: str
+    doses: DoseTable
+    levels: LevelTable
+    outputs: OutputTable
+    covariate_time: np.ndarray
+    covariates: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """All subjects of a file, with every choice that was made in reading it.
+
+    Attributes:
+        subjects: In file order.
+        covariate_names: Columns of `Subject.covariates`.
+        covariate_kinds: Kind of each covariate.
+        units: Units of the file, declared or default; the arrays are in internal units.
+        interpolation: Rule between covariate records: "locf", "nocb" or "linear".
+        ties: Rule at equal times: "file", "pre" or "post".
+        notices: Every choice made, as sentences to print.
+        source_hash: SHA-256 of the file or of the frame's text.
+        dvid: DVID of the levels, None where the file has no DVID.
+    """
+
+    subjects: tuple[Subject, ...]
+    covariate_names: tuple[str, ...]
+    covariate_kinds: tuple[Kind, ...]
+    units: Units
+    interpolation: str
+    ties: str
+    notices: tuple[str, ...]
+    source_hash: str
+    dvid: float | None
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def __iter__(self) -> Iterator[Subject]:
+        return iter(self.subjects)
+
+    @overload
+    def __getitem__(self, index: int) -> Subject: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Subject, ...]: ...
+    def __getitem__(self, index: int | slice) -> Subject | tuple[Subject, ...]:
+        return self.subjects[index]
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "Cohort":
+        """The same cohort with only the subjects at `indices`, in that order."""
+        return replace(self, subjects=tuple(self.subjects[int(i)] for i in indices))
