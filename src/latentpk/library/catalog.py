@@ -1,0 +1,100 @@
+"""The one resolver of model names: a library name gives a published model, a folder a trained one."""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from latentpk.errors import ArtifactError, InputError, Problem
+from latentpk.library.card import LibraryModel
+
+_FOLDER = files("latentpk.library").joinpath("models")
+
+
+@cache
+def list_models() -> tuple[str, ...]:
+    """List the names of the published models, in alphabetical order.
+
+    Example:
+        >>> "vancomycin-goti-2018" in list_models()
+        True
+    """
+    names = (entry.name for entry in _FOLDER.iterdir())
+    return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
+
+
+@cache
+def read_model(name: str) -> LibraryModel:
+    """Read a published model.
+
+    Args:
+        name: A name of `list_models()`.
+
+    Returns:
+        Its card, covariates and population model.
+
+    Raises:
+        InputError: No published model has this name.
+        ArtifactError: Its file is damaged.
+
+    Example:
+        >>> print(read_model("warfarin-savic-2011").population.parameters[0].formula())
+        cl = 0.132 [L/h]
+    """
+    if name not in list_models():
+        raise InputError([_unknown(name)], source="the model's name")
+    try:
+        model = LibraryModel.model_validate_json(_FOLDER.joinpath(f"{name}.json").read_bytes())
+    except ValidationError as error:
+        raise ArtifactError(f"The library file of {name} is damaged: {error}") from error
+    if model.name != name:
+        raise ArtifactError(f"The library file {name}.json holds the model {model.name}.")
+    return model
+
+
+def open_model(source: str | Path, *, load: Callable[[Path], Any] | None = None) -> Any:
+    """Open a model by library name or folder: the only place that resolves either.
+
+    A folder on disk wins only where the text is a path ("./theophylline") or no published model
+    has that name, so that a library name means the same in every working directory.
+
+    Args:
+        source: A library name such as "theophylline", or a folder made by `latentpk fit`.
+        load: How a folder becomes a trained model; without it folders are refused.
+
+    Returns:
+        A `LibraryModel`, or what `load` gives for a folder.
+
+    Raises:
+        InputError: Neither a library name nor a folder.
+    """
+    if isinstance(source, str) and source in list_models():
+        return read_model(source)
+    folder = Path(source)
+    if not folder.is_dir():
+        raise InputError([_unknown(str(source))], source="the model")
+    if load is None:
+        raise InputError(
+            [
+                Problem(
+                    f"model {source}",
+                    "a folder",
+                    "A published model is needed here",
+                    f"Name one of {', '.join(list_models())}",
+                )
+            ],
+            source="the model",
+        )
+    return load(folder)
+
+
+def _unknown(name: str) -> Problem:
+    return Problem(
+        f"model {name!r}",
+        "neither a model folder nor a library name",
+        "A model is a folder made by `latentpk fit` or a published model",
+        f"Check the path, or name one of {', '.join(list_models())}",
+    )

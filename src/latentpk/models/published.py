@@ -1,0 +1,284 @@
+r"""A published population model as closed data: typical values, covariate effects, variability.
+
+.. math:: \log\theta = \log\theta_{typical}(x) + L\,\varepsilon, \qquad \varepsilon \sim N(0, I)
+
+Nothing here is evaluated from text: every effect is one of the kinds below.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from pydantic import Field, model_validator
+
+from latentpk import precision  # noqa: F401  (float64 before any array)
+from latentpk.kinetics.structure import Structure
+from latentpk.models.config import Frozen, ResidualKind
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Power(Frozen):
+    """(x / reference) ^ exponent; the covariate must be above 0."""
+
+    kind: Literal["power"]
+    covariate: str
+    reference: Positive
+    exponent: float
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return value * (x / self.reference) ** self.exponent
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        base = self.covariate if self.reference == 1 else f"({self.covariate}/{self.reference:g})"
+        return f" x {base}" + ("" if self.exponent == 1 else f"^{self.exponent:g}")
+
+
+class Linear(Frozen):
+    """1 + slope (x - reference), never below `floor` so that a parameter stays positive."""
+
+    kind: Literal["linear"]
+    covariate: str
+    reference: float
+    slope: float
+    floor: Positive = 0.05
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return value * jnp.maximum(1 + self.slope * (x - self.reference), self.floor)
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        return (
+            f" x (1 + {self.slope:g} ({self.covariate} - {self.reference:g}), "
+            f"at least {self.floor:g})"
+        )
+
+
+class Additive(Frozen):
+    """Adds slope (x - reference) in the parameter's unit; at least `floor` of what it adds to."""
+
+    kind: Literal["additive"]
+    covariate: str
+    reference: float
+    slope: float
+    floor: Positive = 0.05
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return jnp.maximum(value + self.slope * (x - self.reference), self.floor * value)
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        return f" + {self.slope:g} ({self.covariate} - {self.reference:g})"
+
+
+class Exponential(Frozen):
+    """exp(slope (x - reference))."""
+
+    kind: Literal["exponential"]
+    covariate: str
+    reference: float
+    slope: float
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return value * jnp.exp(self.slope * (x - self.reference))
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        return f" x exp({self.slope:g} ({self.covariate} - {self.reference:g}))"
+
+
+class Sigmoid(Frozen):
+    """Maturation 1 / (1 + (x / half)^-hill); a negative hill declines. x must be above 0."""
+
+    kind: Literal["sigmoid"]
+    covariate: str
+    half: Positive
+    hill: float
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return value / (1 + (x / self.half) ** -self.hill)
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        return f" / (1 + ({self.covariate}/{self.half:g})^{-self.hill:g})"
+
+
+class Category(Frozen):
+    """A factor where the covariate equals a code, 1 elsewhere."""
+
+    kind: Literal["factor"]
+    covariate: str
+    equals: float = 1.0
+    factor: Positive
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect of covariate x to a typical value."""
+        return value * jnp.where(x == self.equals, self.factor, 1.0)
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        return f" x {self.factor:g} if {self.covariate} = {self.equals:g}"
+
+
+Effect = Annotated[
+    Power | Linear | Additive | Exponential | Sigmoid | Category, Field(discriminator="kind")
+]
+
+
+class Parameter(Frozen):
+    """A typical value and the covariate effects on it, applied in the order listed."""
+
+    name: str
+    value: Positive
+    unit: str
+    effects: tuple[Effect, ...] = ()
+
+    def formula(self) -> str:
+        """Write the typical value in one line, such as `cl = 4.5 x (CRCL/120)^0.8 [L/h]`."""
+        effects = "".join(effect.formula() for effect in self.effects)
+        return f"{self.name} = {self.value:g}{effects} [{self.unit}]"
+
+
+class RandomEffects(Frozen):
+    """Which log parameters vary between subjects, and how.
+
+    Attributes:
+        parameters: Names, in the order of the covariance.
+        covariance: Lower triangle, row by row, of log parameters (variances on the diagonal).
+        convention: How these variances follow from the numbers printed in the source.
+    """
+
+    parameters: tuple[str, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    convention: str
+
+    @model_validator(mode="after")
+    def _positive_definite(self) -> Self:
+        if [len(row) for row in self.covariance] != list(range(1, len(self.parameters) + 1)):
+            raise ValueError("covariance needs one lower-triangle row for each parameter")
+        if np.linalg.eigvalsh(self.matrix()).min() <= 0:
+            raise ValueError("covariance is not positive definite")
+        return self
+
+    def matrix(self) -> np.ndarray:
+        """Return the full covariance of the log parameters, shape (effect, effect)."""
+        full = np.zeros((len(self.parameters),) * 2)
+        for i, row in enumerate(self.covariance):
+            full[i, : i + 1] = full[: i + 1, i] = row
+        return full
+
+
+class ResidualError(Frozen):
+    """Standard deviation of a measurement around the concentration f (log scale for lognormal)."""
+
+    kind: ResidualKind
+    additive: NotNegative = 0.0
+    proportional: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _needed(self) -> Self:
+        need_a = self.kind in ("additive", "combined1", "combined2")
+        if (self.additive > 0) != need_a or (self.proportional > 0) != (self.kind != "additive"):
+            raise ValueError(f"{self.kind} error has the wrong terms: {self.formula()}")
+        return self
+
+    def formula(self) -> str:
+        """Write the formula in full, since the names combined1 and combined2 are swapped in print."""
+        a, b = f"{self.additive:g}", f"{self.proportional:g}"
+        return {
+            "additive": f"sd = {a} mg/L",
+            "proportional": f"sd = {b} f",
+            "combined1": f"sd = {a} + {b} f mg/L",
+            "combined2": f"sd = sqrt({a}^2 + ({b} f)^2) mg/L",
+            "lognormal": f"log DV ~ N(log f, {b}^2)",
+        }[self.kind]
+
+
+class PopulationModel(Frozen):
+    """The population part of a published model.
+
+    Attributes:
+        structure: Name of the disposition, such as "2c-iv".
+        parameters: In the order of the structure's names.
+        variability: Random effects of the log parameters.
+        residual: Error of a measurement.
+    """
+
+    structure: str
+    parameters: tuple[Parameter, ...]
+    variability: RandomEffects
+    residual: ResidualError
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = tuple(parameter.name for parameter in self.parameters)
+        expected = tuple(Structure.parse(self.structure).names)
+        if names != expected:
+            raise ValueError(f"{self.structure} has parameters {expected}, found {names}")
+        if unknown := set(self.variability.parameters) - set(names):
+            raise ValueError(f"random effects of unknown parameters: {sorted(unknown)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in order."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates the effects read, in order of first use."""
+        effects = (effect for parameter in self.parameters for effect in parameter.effects)
+        return tuple(dict.fromkeys(effect.covariate for effect in effects))
+
+
+def log_typical(
+    model: PopulationModel,
+) -> Callable[[Float[Array, " covariate"]], Float[Array, " parameter"]]:
+    """Return the typical log parameters as a pure function of the covariates.
+
+    Args:
+        model: The population model.
+
+    Returns:
+        A function of the covariates, in the order of `model.covariates` and in their units,
+        shape (covariate,), giving log parameters (L/h, L, 1/h, h), shape (parameter,); the
+        dtype follows the covariates.
+    """
+    position = {name: i for i, name in enumerate(model.covariates)}
+
+    def typical(covariates: Float[Array, " covariate"]) -> Float[Array, " parameter"]:
+        covariates = jnp.asarray(covariates)
+        values = []
+        for parameter in model.parameters:
+            value = jnp.asarray(parameter.value, dtype=covariates.dtype)
+            for effect in parameter.effects:
+                value = effect.apply(value, covariates[position[effect.covariate]])
+            values.append(value)
+        return jnp.log(jnp.stack(values))
+
+    return typical
+
+
+def loading(model: PopulationModel) -> np.ndarray:
+    """Return the loading L of standard normal effects on log parameters, rows of zeros where none.
+
+    Args:
+        model: The population model.
+
+    Returns:
+        Shape (parameter, effect); L L' is the covariance of the log parameters.
+    """
+    effects = model.variability.parameters
+    chol = np.linalg.cholesky(model.variability.matrix())
+    full = np.zeros((len(model.names), len(effects)))
+    full[[model.names.index(name) for name in effects]] = chol
+    return full

@@ -1,0 +1,284 @@
+"""Simulate a routine-monitoring cohort from a published model, as NONMEM records."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Float
+
+from latentpk import precision  # noqa: F401  (float64 before any array)
+from latentpk.errors import InputError
+from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.superposition import Paths, concentration
+from latentpk.library.card import Covariate, LibraryModel
+from latentpk.library.catalog import open_model
+from latentpk.library.design import Design
+from latentpk.models.published import ResidualError, loading, log_typical
+from latentpk.workflows.schedule import Schedule, draw_schedule
+
+Progress = Callable[[int, int, str], None]
+_BLOCK = 256  # subjects computed at once
+_STEPS = (4, 16, 64, 256)  # doses and levels are padded to these, so that few programs compile
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A simulated cohort and the truth behind it.
+
+    Attributes:
+        records: NONMEM columns ID TIME EVID MDV CMT AMT RATE DV, then covariates; h, mg, mg/L.
+        parameters: ID and each subject's true parameters (L/h, L, 1/h, h).
+        concentrations: ID, TIME [h] and the noise-free CONC [mg/L] of every level.
+    """
+
+    records: pl.DataFrame
+    parameters: pl.DataFrame
+    concentrations: pl.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class _Patient:
+    """One virtual patient before any concentration is computed."""
+
+    id: int
+    covariates: dict[str, float]
+    effects: np.ndarray  # (effect,), standard normal
+    schedule: Schedule
+    noise: np.random.Generator
+
+
+def simulate(
+    model: str | LibraryModel,
+    subjects: int,
+    seed: int = 0,
+    *,
+    design: Design | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Simulate a routine-monitoring cohort.
+
+    Subject n is the same whatever the number of subjects; the same seed gives the same bytes.
+    A level is never negative: a measurement error that would make it so is drawn again, or,
+    under an assay's limit, the level is marked CENS = 1 with DV = LLOQ.
+
+    Args:
+        model: Library name, or a published model.
+        subjects: Number of subjects, at least 1.
+        seed: Seed of every draw, 0 or more.
+        design: Doses and sampling times; the model's own by default.
+        progress: Called with (done, total, label).
+
+    Returns:
+        NONMEM records: ID TIME EVID MDV CMT AMT RATE DV and the covariates; h, mg, mg/L.
+
+    Raises:
+        InputError: An unknown model, no subjects, a negative seed.
+
+    Example:
+        >>> simulate("theophylline", 2, seed=1)["ID"].unique().to_list()
+        [1, 2]
+    """
+    return simulate_truth(model, subjects, seed, design=design, progress=progress).records
+
+
+def simulate_truth(
+    model: str | LibraryModel,
+    subjects: int,
+    seed: int = 0,
+    *,
+    design: Design | None = None,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Simulate a cohort and keep its true parameters and concentrations; see `simulate`."""
+    if isinstance(model, str):
+        model = open_model(model)
+    if not isinstance(model, LibraryModel):
+        raise InputError("Only a published model can be simulated from.")
+    if subjects < 1 or seed < 0:
+        raise InputError(f"subjects = {subjects}, seed = {seed}: at least 1 subject and a seed >= 0.")
+    design = design or model.design
+    parts = []
+    for start in range(0, subjects, _BLOCK):
+        block = range(start, min(start + _BLOCK, subjects))
+        parts.append(_simulate_block(model, design, [_draw(model, design, seed, i) for i in block]))
+        if progress is not None:
+            progress(block.stop, subjects, "subjects simulated")
+    return Simulation(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+
+
+def _simulate_block(
+    model: LibraryModel, design: Design, patients: list[_Patient]
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    parameters, curves = _concentrations(model, design, patients)
+    records, truths = [], []
+    for patient, curve in zip(patients, curves, strict=True):
+        levels = _measure(curve, model.population.residual, design.lloq, patient.noise)
+        records.append(_records(patient, design, levels))
+        times = patient.schedule.levels
+        truths.append({"ID": np.full(times.size, patient.id), "TIME": times, "CONC": curve})
+    names = [name.upper() for name in model.population.names]
+    table = pl.DataFrame({"ID": [patient.id for patient in patients]})
+    return (
+        pl.concat([pl.DataFrame(columns) for columns in records]),
+        table.with_columns(pl.Series(n, parameters[:, k]) for k, n in enumerate(names)),
+        pl.concat([pl.DataFrame(columns) for columns in truths]),
+    )
+
+
+def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patient:
+    # separate streams: another design leaves the patient's covariates and effects as they are
+    streams = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(4)
+    covariate, effect, schedule, noise = (np.random.default_rng(stream) for stream in streams)
+    covariates: dict[str, float] = {}
+    for spec in model.covariates:
+        covariates[spec.name] = _draw_covariate(spec, covariates, covariate)
+    return _Patient(
+        id=index + 1,
+        covariates=covariates,
+        effects=effect.standard_normal(len(model.population.variability.parameters)),
+        schedule=draw_schedule(design, covariates, schedule),
+        noise=noise,
+    )
+
+
+def _draw_covariate(
+    spec: Covariate, known: dict[str, float], random: np.random.Generator
+) -> float:
+    for given in spec.given:
+        if known[given.covariate] == given.equals:
+            return given.sample.draw(random)
+    return spec.sample.draw(random)
+
+
+def _concentrations(
+    model: LibraryModel, design: Design, patients: list[_Patient]
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """Compute true parameters (subject, parameter) and each subject's noise-free levels [mg/L]."""
+    population = model.population
+    width = max(patient.schedule.times.size for patient in patients)
+    depth = max(patient.schedule.levels.size for patient in patients)
+    width, depth = _padded(width), _padded(depth)
+    doses = [_doses(p.schedule, width, oral=design.dosing.route == "oral") for p in patients]
+    times = np.stack([_pad(patient.schedule.levels, depth) for patient in patients])
+    covariates = np.array(
+        [[patient.covariates[name] for name in population.covariates] for patient in patients]
+    ).reshape(len(patients), len(population.covariates))
+    effects = np.stack([patient.effects for patient in patients])
+    typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
+    parameters = jnp.exp(typical + effects @ loading(population).T)
+    fill = _BLOCK - len(patients)  # one compiled program for every block
+    stacked = Doses(*(_fill(np.stack(field), fill) for field in zip(*doses, strict=True)))
+    paths = Paths(
+        central=design.dosing.route == "iv",
+        depot=design.dosing.route == "oral",
+        infusion=any((patient.schedule.durations > 0).any() for patient in patients),
+        steady=False,
+    )
+    structure = Structure.parse(population.structure)
+    curves = _program(structure, paths)(
+        jax.tree.map(jnp.asarray, stacked),
+        jnp.asarray(_fill(times, fill)),
+        jnp.asarray(_fill(np.asarray(parameters), fill)),
+    )
+    values = np.maximum(np.asarray(curves), 0.0)  # rounding may leave -1e-18 before the lag
+    sizes = [patient.schedule.levels.size for patient in patients]
+    return np.asarray(parameters), (row[:n] for row, n in zip(values, sizes, strict=False))
+
+
+@cache
+def _program(structure: Structure, paths: Paths) -> Callable[..., Float[Array, "subject time"]]:
+    def one(doses: Doses, time: Array, parameters: Array) -> Array:
+        return concentration(doses, time, response=structure.response(parameters), paths=paths)
+
+    return jax.jit(jax.vmap(one))
+
+
+def _doses(schedule: Schedule, width: int, *, oral: bool) -> Doses:
+    size = schedule.times.size
+    given = (np.arange(width) < size).astype(float)
+    durations = _pad(schedule.durations, width)
+    amounts = _pad(schedule.amounts, width)
+    return Doses(
+        time=_pad(schedule.times, width),
+        order=np.arange(width, dtype=float),
+        amount=amounts,
+        rate=np.zeros(width),
+        duration=durations,
+        depot=given * float(oral),
+        interval=np.zeros(width),
+        steady=np.zeros(width),
+        until=np.full(width, np.inf),
+        until_order=np.full(width, np.inf),
+    )
+
+
+def _measure(
+    truth: np.ndarray, residual: ResidualError, lloq: float | None, noise: np.random.Generator
+) -> np.ndarray:
+    """Add the measurement error [mg/L] and keep four significant digits."""
+    values = [_measure_one(float(f), residual, noise, censored=lloq is not None) for f in truth]
+    return np.array([float(f"{value:.4g}") for value in values])
+
+
+def _measure_one(
+    f: float, residual: ResidualError, noise: np.random.Generator, *, censored: bool
+) -> float:
+    a, b = residual.additive, residual.proportional
+    if residual.kind == "lognormal":
+        return f * float(np.exp(b * noise.standard_normal()))
+    sd = np.hypot(a, b * f) if residual.kind == "combined2" else a + b * f
+    if sd == 0:
+        return f
+    while True:  # at most a half of the draws are refused, since f >= 0
+        value = f + sd * noise.standard_normal()
+        if value > 0 or censored:
+            return value
+
+
+def _records(patient: _Patient, design: Design, levels: np.ndarray) -> dict[str, object]:
+    plan = patient.schedule
+    dose = np.r_[np.ones(plan.times.size, bool), np.zeros(plan.levels.size, bool)]
+    time = np.r_[plan.times, plan.levels]
+    rate = np.divide(
+        plan.amounts, plan.durations, out=np.zeros_like(plan.amounts), where=plan.durations > 0
+    )
+    nothing = np.zeros(plan.levels.size)
+    order = np.lexsort((~dose, time))
+    dv = np.r_[np.full(plan.times.size, np.nan), levels]
+    columns: dict[str, np.ndarray] = {
+        "ID": np.full(time.size, patient.id),
+        "TIME": time,
+        "EVID": dose.astype(int),
+        "MDV": dose.astype(int),
+        "CMT": np.where(dose, 1, 2 if design.dosing.route == "oral" else 1),
+        "AMT": np.r_[plan.amounts, nothing],
+        "RATE": np.r_[rate, nothing],
+    }
+    if design.lloq is not None:
+        columns["CENS"] = (dv < design.lloq).astype(int)
+        columns["LLOQ"] = np.full(time.size, design.lloq)
+        dv = np.where(dv < design.lloq, design.lloq, dv)
+    columns["DV"] = dv
+    columns |= {name: np.full(time.size, value) for name, value in patient.covariates.items()}
+    sorted_columns: dict[str, object] = {name: value[order] for name, value in columns.items()}
+    sorted_columns["DV"] = pl.Series(columns["DV"][order], nan_to_null=True)
+    if design.dosing.route == "iv" and not (plan.durations > 0).any():
+        sorted_columns["ROUTE"] = ["iv"] * time.size  # a bolus says by no other column that it is
+    return sorted_columns
+
+
+def _padded(size: int) -> int:
+    return next((step for step in _STEPS if size <= step), -(-size // 256) * 256)
+
+
+def _pad(values: np.ndarray, width: int) -> np.ndarray:
+    return np.r_[values, np.zeros(width - values.size)]
+
+
+def _fill(values: np.ndarray, count: int) -> np.ndarray:
+    return np.concatenate([values, np.repeat(values[:1], count, axis=0)])

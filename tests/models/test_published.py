@@ -1,0 +1,134 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from latentpk.library.catalog import list_models, read_model
+from latentpk.models.published import (
+    Additive,
+    Category,
+    Exponential,
+    Linear,
+    PopulationModel,
+    Power,
+    RandomEffects,
+    ResidualError,
+    Sigmoid,
+    loading,
+    log_typical,
+)
+
+
+def values(model, **covariates):
+    population = read_model(model).population
+    x = jnp.array([float(covariates[name]) for name in population.covariates])
+    return dict(zip(population.names, np.exp(log_typical(population)(x)), strict=True))
+
+
+def test_golden_patient_has_its_published_typical_values():
+    theta = values("vancomycin-goti-2018", WT=70, CRCL=90, DIAL=0)
+    # CL of the reference table of MAP estimates, patient 1
+    assert theta["cl"] == pytest.approx(3.57488046353974, rel=1e-13)
+    assert theta["v1"] == pytest.approx(58.4, rel=1e-13)
+    assert theta["v2"] == pytest.approx(38.4, rel=1e-13)
+    assert theta["q2"] == pytest.approx(6.5, rel=1e-13)
+
+
+def test_dialysis_and_weight_act_as_published():
+    theta = values("vancomycin-goti-2018", WT=95, CRCL=20, DIAL=1)
+    assert theta["cl"] == pytest.approx(4.5 * (20 / 120) ** 0.8 * 0.7, rel=1e-13)
+    assert theta["v1"] == pytest.approx(58.4 * 95 / 70 * 0.5, rel=1e-13)
+    assert theta["v2"] == pytest.approx(38.4 * 95 / 70, rel=1e-13)
+
+
+def test_thomson_clearance_is_linear_and_stays_positive():
+    assert values("vancomycin-thomson-2009", WT=70, CRCL=66)["cl"] == pytest.approx(2.99)
+    assert values("vancomycin-thomson-2009", WT=70, CRCL=100)["cl"] == pytest.approx(
+        2.99 * (1 + 0.0154 * 34)
+    )
+    assert values("vancomycin-thomson-2009", WT=70, CRCL=0)["cl"] == pytest.approx(2.99 * 0.05)
+
+
+@pytest.mark.parametrize(
+    ("effect", "x", "expected"),
+    [
+        (Power(kind="power", covariate="X", reference=2, exponent=3), 4.0, 80.0),
+        (Linear(kind="linear", covariate="X", reference=2, slope=0.1), 4.0, 12.0),
+        (Linear(kind="linear", covariate="X", reference=2, slope=-10, floor=0.2), 4.0, 2.0),
+        (Additive(kind="additive", covariate="X", reference=2, slope=0.5), 4.0, 11.0),
+        (Additive(kind="additive", covariate="X", reference=2, slope=-50, floor=0.1), 4.0, 1.0),
+        (Exponential(kind="exponential", covariate="X", reference=2, slope=0.5), 4.0, 27.1828183),
+        (Sigmoid(kind="sigmoid", covariate="X", half=4, hill=3), 4.0, 5.0),
+        (Sigmoid(kind="sigmoid", covariate="X", half=2, hill=2), 4.0, 8.0),
+        (Category(kind="factor", covariate="X", factor=0.7), 1.0, 7.0),
+        (Category(kind="factor", covariate="X", factor=0.7), 0.0, 10.0),
+        (Category(kind="factor", covariate="X", equals=3, factor=0.7), 3.0, 7.0),
+    ],
+)
+def test_each_effect_follows_its_formula(effect, x, expected):
+    assert float(effect.apply(jnp.asarray(10.0), jnp.asarray(x))) == pytest.approx(expected)
+    assert "X" in effect.formula()
+
+
+@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_typical_values_are_finite_with_finite_gradients_in_either_precision(name, dtype):
+    model = read_model(name)
+    population = model.population
+    for end in (0, 1):
+        x = jnp.array([covariate.hard[end] for covariate in model.required], dtype)
+        theta = log_typical(population)(x)
+        assert theta.shape == (len(population.names),)
+        assert theta.dtype == dtype
+        assert np.isfinite(theta).all()
+        assert np.isfinite(jax.jacfwd(log_typical(population))(x)).all()
+
+
+def test_loading_reproduces_the_covariance_and_leaves_fixed_parameters_at_zero():
+    population = read_model("vancomycin-goti-2018").population
+    root = loading(population)
+    assert root.shape == (4, 3)
+    assert (root[population.names.index("q2")] == 0).all()
+    full = root @ root.T
+    np.testing.assert_allclose(np.diag(full), [0.14705, 0.51019, 0, 0.28232], rtol=1e-12)
+
+    correlated = read_model("vancomycin-thomson-2009").population
+    covariance = loading(correlated) @ loading(correlated).T
+    assert covariance[0, 1] == pytest.approx(0.01, rel=1e-12)
+
+
+def test_residual_formula_says_which_combined_it_is():
+    two = ResidualError(kind="combined2", additive=3.4, proportional=0.227)
+    assert two.formula() == "sd = sqrt(3.4^2 + (0.227 f)^2) mg/L"
+    one = ResidualError(kind="combined1", additive=3.4, proportional=0.227)
+    assert one.formula() == "sd = 3.4 + 0.227 f mg/L"
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"kind": "additive", "proportional": 0.1},
+        {"kind": "additive", "additive": 1.0, "proportional": 0.1},
+        {"kind": "proportional", "additive": 1.0},
+        {"kind": "combined2", "additive": 1.0},
+        {"kind": "lognormal", "additive": 1.0, "proportional": 0.2},
+        {"kind": "combined3", "additive": 1.0, "proportional": 0.2},
+    ],
+)
+def test_a_residual_error_with_the_wrong_terms_is_refused(terms):
+    with pytest.raises(ValidationError):
+        ResidualError(**terms)
+
+
+def test_a_covariance_that_is_not_positive_definite_is_refused():
+    with pytest.raises(ValidationError, match="positive definite"):
+        RandomEffects(parameters=("cl", "v1"), covariance=((1.0,), (1.5, 1.0)), convention="")
+    with pytest.raises(ValidationError, match="lower-triangle"):
+        RandomEffects(parameters=("cl", "v1"), covariance=((1.0, 0.0), (0.0, 1.0)), convention="")
+
+
+def test_parameters_must_be_those_of_the_structure():
+    good = read_model("theophylline").population.model_dump()
+    with pytest.raises(ValidationError, match="1c-oral-lag has parameters"):
+        PopulationModel.model_validate(good | {"structure": "1c-oral-lag"})
