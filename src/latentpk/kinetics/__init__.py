@@ -1,0 +1,1 @@
+"""Amounts through time, given parameters: pure functions for one subject, no learning."""

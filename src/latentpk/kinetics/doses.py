@@ -1,0 +1,115 @@
+"""What was given: the doses of one subject, and which branches of the kinetics they need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+import latentpk.precision  # noqa: F401  (x64 before any array)
+
+Values = ArrayLike | Sequence[float]
+
+
+class Doses(NamedTuple):
+    """Single doses of one subject; ADDL is expanded, padding rows have amount, rate and time 0.
+
+    Attributes:
+        time: Time of the record [h]; the lag of depot doses is added by the kinetics.
+        order: Position of the record in its subject; it resolves equal times.
+        amount: Amount [mg].
+        rate: Rate of a constant infusion [mg/h]; only read where `steady` is 3.
+        duration: Duration of the zero-order input [h]; 0 is instantaneous.
+        depot: 1 into the absorption sites, 0 into the central compartment.
+        interval: Dosing interval II [h]; only read where `steady` is 1 or 2.
+        steady: 0 a plain dose; 1 or 2 the dose at its steady state (that SS=1 cancels earlier
+            doses is in their `until`); 3 a constant infusion at steady state, stopped at `time`.
+        until: From here on the dose contributes nothing [h]; inf is never.
+        until_order: Order of the record that cancels it.
+    """
+
+    time: Float[Array, " dose"]
+    order: Float[Array, " dose"]
+    amount: Float[Array, " dose"]
+    rate: Float[Array, " dose"]
+    duration: Float[Array, " dose"]
+    depot: Float[Array, " dose"]
+    interval: Float[Array, " dose"]
+    steady: Float[Array, " dose"]
+    until: Float[Array, " dose"]
+    until_order: Float[Array, " dose"]
+
+    @staticmethod
+    def of(time: Values, amount: Values, **fields: Values) -> "Doses":
+        """Doses from the fields that matter; the others get their neutral value.
+
+        Args:
+            time: Time of each dose [h], shape (dose,).
+            amount: Amount of each dose [mg], shape (dose,) or one for all.
+            **fields: Any other field, shape (dose,) or one for all.
+
+        Returns:
+            Doses in the order given, in the precision of `time`.
+
+        Example:
+            >>> Doses.of([0.0, 12.0], 500.0, duration=1.0).duration
+            Array([1., 1.], dtype=float64)
+        """
+        start = jnp.atleast_1d(jnp.asarray(time))
+        start = start if jnp.issubdtype(start.dtype, jnp.floating) else start.astype(float)
+        neutral = {"order": jnp.arange(start.size), "until": jnp.inf}
+        values = {"time": start, "amount": amount, **neutral, **fields}
+        return Doses(
+            **{
+                name: jnp.broadcast_to(jnp.asarray(values.get(name, 0.0), start.dtype), start.shape)
+                for name in Doses._fields
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The branches to compile: a cohort of plain oral doses pays for nothing else.
+
+    A flag may be False only where no dose needs that branch; `Paths.of` reads them off.
+
+    Attributes:
+        central: Some dose goes into the central compartment.
+        depot: Some dose goes into the absorption sites.
+        infusion: Some central dose has a duration.
+        steady: Some dose is at steady state.
+        release: Some depot dose has a duration (zero-order release into the sites).
+    """
+
+    central: bool = True
+    depot: bool = True
+    infusion: bool = True
+    steady: bool = True
+    release: bool = True
+
+    @staticmethod
+    def of(doses: Doses) -> "Paths":
+        """The branches these doses need.
+
+        Args:
+            doses: Concrete doses of one subject or of many (any leading axes); not traced.
+
+        Returns:
+            The static flags, to be passed to the functions of this room.
+
+        Example:
+            >>> Paths.of(Doses.of([0.0], 100.0, depot=1.0))
+            Paths(central=False, depot=True, infusion=False, steady=False, release=False)
+        """
+        given = (np.asarray(doses.amount) != 0) | (np.asarray(doses.rate) != 0)
+        depot = np.asarray(doses.depot) != 0
+        slow = np.asarray(doses.duration) > 0
+        return Paths(
+            central=bool((given & ~depot).any()),
+            depot=bool((given & depot).any()),
+            infusion=bool((given & ~depot & slow).any()),
+            steady=bool((given & (np.asarray(doses.steady) != 0)).any()),
+            release=bool((given & depot & slow).any()),
+        )
