@@ -1,6 +1,6 @@
 """The provenance card of a published model: what it is, where it was read, where it holds."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,7 +69,7 @@ class Covariate(Frozen):
     given: tuple[Given, ...] = ()
 
     @model_validator(mode="after")
-    def _nested(self) -> Self:
+    def _nested(self) -> "Covariate":
         if not self.hard[0] <= self.soft[0] <= self.soft[1] <= self.hard[1]:
             raise ValueError(f"{self.name}: the soft range must lie within the hard range")
         return self
@@ -117,7 +117,7 @@ class LibraryModel(Frozen):
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
+    def _known(self) -> "LibraryModel":
         known = [covariate.name for covariate in self.covariates]
         dosing = self.design.dosing
         needed = {*self.population.covariates, dosing.per, dosing.interval_by} - {None}

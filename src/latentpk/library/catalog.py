@@ -1,4 +1,4 @@
-"""The one resolver of model names: a library name gives a published model, a folder a trained one."""
+"""The one resolver of models: a library name gives a published one, a folder a trained one."""
 
 from collections.abc import Callable
 from functools import cache

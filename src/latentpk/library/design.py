@@ -1,6 +1,6 @@
 """How a plausible cohort is drawn: covariates, practical doses and routine sampling, as data."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -114,7 +114,7 @@ class Dosing(Frozen):
     delay: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _ordered(self) -> "Dosing":
         if list(self.intervals) != sorted(self.intervals, key=lambda i: -i.at_least):
             raise ValueError("intervals run from the highest threshold down")
         if self.low > self.high or self.days[0] > self.days[1]:
@@ -148,7 +148,7 @@ class Sampling(Frozen):
     gap: Positive = 1.0
 
     @model_validator(mode="after")
-    def _sums(self) -> Self:
+    def _sums(self) -> "Sampling":
         for name in ("first", "later"):
             if abs(sum(getattr(self, name)) - 1) > 1e-9:
                 raise ValueError(f"the probabilities of `{name}` must add to 1")

@@ -6,8 +6,9 @@ Nothing here is evaluated from text: every effect is one of the kinds below.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -16,6 +17,10 @@ from pydantic import Field, model_validator
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import Frozen, ResidualKind
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.latent import LatentModel
+from latentpk.models.prior import Prior
+from latentpk.models.residual import Residual
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -162,7 +167,7 @@ class RandomEffects(Frozen):
     convention: str
 
     @model_validator(mode="after")
-    def _positive_definite(self) -> Self:
+    def _positive_definite(self) -> "RandomEffects":
         if [len(row) for row in self.covariance] != list(range(1, len(self.parameters) + 1)):
             raise ValueError("covariance needs one lower-triangle row for each parameter")
         if np.linalg.eigvalsh(self.matrix()).min() <= 0:
@@ -185,14 +190,14 @@ class ResidualError(Frozen):
     proportional: NotNegative = 0.0
 
     @model_validator(mode="after")
-    def _needed(self) -> Self:
+    def _needed(self) -> "ResidualError":
         need_a = self.kind in ("additive", "combined1", "combined2")
         if (self.additive > 0) != need_a or (self.proportional > 0) != (self.kind != "additive"):
             raise ValueError(f"{self.kind} error has the wrong terms: {self.formula()}")
         return self
 
     def formula(self) -> str:
-        """Write the formula in full, since the names combined1 and combined2 are swapped in print."""
+        """Write the formula in full: combined1 and combined2 have been swapped in print."""
         a, b = f"{self.additive:g}", f"{self.proportional:g}"
         return {
             "additive": f"sd = {a} mg/L",
@@ -219,7 +224,7 @@ class PopulationModel(Frozen):
     residual: ResidualError
 
     @model_validator(mode="after")
-    def _names(self) -> Self:
+    def _names(self) -> "PopulationModel":
         names = tuple(parameter.name for parameter in self.parameters)
         expected = tuple(Structure.parse(self.structure).names)
         if names != expected:
@@ -282,3 +287,41 @@ def loading(model: PopulationModel) -> np.ndarray:
     full = np.zeros((len(model.names), len(effects)))
     full[[model.names.index(name) for name in effects]] = chol
     return full
+
+
+class PublishedPrior(Prior):
+    """The published prior of log parameters: typical values, and variability as `root`."""
+
+    root: Float[Array, "latent effect"]
+    population: PopulationModel = eqx.field(static=True)
+
+    def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
+        """Typical log parameters at covariates in the order of `population.covariates`."""
+        return log_typical(self.population)(covariates)
+
+    def chol(self) -> Float[Array, "latent effect"]:
+        """The loading of the random effects, with rows of zeros where nothing varies."""
+        return self.root
+
+
+def build_published(population: PopulationModel) -> LatentModel:
+    """Make the latent model of a published population: fixed parameters, no encoder.
+
+    Args:
+        population: The published values.
+
+    Returns:
+        A LatentModel in float64; its records carry covariates in the order of
+        `population.covariates`.
+    """
+    error = population.residual
+    residual = Residual(
+        # a term the formula does not have is never read; 1 keeps its logarithm finite
+        log_a=jnp.log(jnp.asarray(error.additive or 1.0)),
+        log_b=jnp.log(jnp.asarray(error.proportional or 1.0)),
+        kind=error.kind,
+        floor=1e-6,
+    )
+    prior = PublishedPrior(root=jnp.asarray(loading(population)), population=population)
+    decoder = CompartmentDecoder(Structure.parse(population.structure))
+    return LatentModel(prior, decoder, residual, encoder=None)

@@ -1,6 +1,6 @@
 """Simulate a routine-monitoring cohort from a published model, as NONMEM records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.errors import InputError
-from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.superposition import Paths, concentration
+from latentpk.kinetics.superposition import concentration
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
@@ -23,7 +23,7 @@ from latentpk.workflows.schedule import Schedule, draw_schedule
 
 Progress = Callable[[int, int, str], None]
 _BLOCK = 256  # subjects computed at once
-_STEPS = (4, 16, 64, 256)  # doses and levels are padded to these, so that few programs compile
+_SIZES = (4, 16, 64, 256)  # doses and levels are padded to these, so that few programs compile
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def simulate_truth(
     if not isinstance(model, LibraryModel):
         raise InputError("Only a published model can be simulated from.")
     if subjects < 1 or seed < 0:
-        raise InputError(f"subjects = {subjects}, seed = {seed}: at least 1 subject and a seed >= 0.")
+        raise InputError(
+            f"subjects is {subjects} and seed is {seed}: give 1 subject or more, seed 0 or more."
+        )
     design = design or model.design
     parts = []
     for start in range(0, subjects, _BLOCK):
@@ -146,9 +148,7 @@ def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patien
     )
 
 
-def _draw_covariate(
-    spec: Covariate, known: dict[str, float], random: np.random.Generator
-) -> float:
+def _draw_covariate(spec: Covariate, known: dict[str, float], random: np.random.Generator) -> float:
     for given in spec.given:
         if known[given.covariate] == given.equals:
             return given.sample.draw(random)
@@ -157,37 +157,26 @@ def _draw_covariate(
 
 def _concentrations(
     model: LibraryModel, design: Design, patients: list[_Patient]
-) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Compute true parameters (subject, parameter) and each subject's noise-free levels [mg/L]."""
-    population = model.population
-    width = max(patient.schedule.times.size for patient in patients)
-    depth = max(patient.schedule.levels.size for patient in patients)
-    width, depth = _padded(width), _padded(depth)
-    doses = [_doses(p.schedule, width, oral=design.dosing.route == "oral") for p in patients]
-    times = np.stack([_pad(patient.schedule.levels, depth) for patient in patients])
-    covariates = np.array(
-        [[patient.covariates[name] for name in population.covariates] for patient in patients]
-    ).reshape(len(patients), len(population.covariates))
-    effects = np.stack([patient.effects for patient in patients])
-    typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
-    parameters = jnp.exp(typical + effects @ loading(population).T)
-    fill = _BLOCK - len(patients)  # one compiled program for every block
-    stacked = Doses(*(_fill(np.stack(field), fill) for field in zip(*doses, strict=True)))
-    paths = Paths(
-        central=design.dosing.route == "iv",
-        depot=design.dosing.route == "oral",
-        infusion=any((patient.schedule.durations > 0).any() for patient in patients),
-        steady=False,
-    )
-    structure = Structure.parse(population.structure)
-    curves = _program(structure, paths)(
-        jax.tree.map(jnp.asarray, stacked),
-        jnp.asarray(_fill(times, fill)),
-        jnp.asarray(_fill(np.asarray(parameters), fill)),
-    )
+    parameters = _parameters(model, patients)
+    doses = _doses(patients, oral=design.dosing.route == "oral")
+    times = _stack([patient.schedule.levels for patient in patients])
+    program = _program(Structure.parse(model.population.structure), Paths.of(doses))
+    padding = _BLOCK - len(patients)  # one compiled program for every block
+    curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, parameters)))
     values = np.maximum(np.asarray(curves), 0.0)  # rounding may leave -1e-18 before the lag
     sizes = [patient.schedule.levels.size for patient in patients]
-    return np.asarray(parameters), (row[:n] for row, n in zip(values, sizes, strict=False))
+    return parameters, [row[:size] for row, size in zip(values, sizes, strict=False)]
+
+
+def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
+    population = model.population
+    rows = [[patient.covariates[name] for name in population.covariates] for patient in patients]
+    covariates = np.array(rows, float).reshape(len(patients), len(population.covariates))
+    typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
+    effects = np.stack([patient.effects for patient in patients])
+    return np.exp(np.asarray(typical) + effects @ loading(population).T)
 
 
 @cache
@@ -198,22 +187,21 @@ def _program(structure: Structure, paths: Paths) -> Callable[..., Float[Array, "
     return jax.jit(jax.vmap(one))
 
 
-def _doses(schedule: Schedule, width: int, *, oral: bool) -> Doses:
-    size = schedule.times.size
-    given = (np.arange(width) < size).astype(float)
-    durations = _pad(schedule.durations, width)
-    amounts = _pad(schedule.amounts, width)
+def _doses(patients: list[_Patient], *, oral: bool) -> Doses:
+    """Stack the doses of the patients, each field (subject, dose); padding has amount 0."""
+    time = _stack([patient.schedule.times for patient in patients])
+    nothing, never = np.zeros_like(time), np.full_like(time, np.inf)
     return Doses(
-        time=_pad(schedule.times, width),
-        order=np.arange(width, dtype=float),
-        amount=amounts,
-        rate=np.zeros(width),
-        duration=durations,
-        depot=given * float(oral),
-        interval=np.zeros(width),
-        steady=np.zeros(width),
-        until=np.full(width, np.inf),
-        until_order=np.full(width, np.inf),
+        time=time,
+        order=np.broadcast_to(np.arange(time.shape[1], dtype=float), time.shape),
+        amount=_stack([patient.schedule.amounts for patient in patients]),
+        rate=nothing,
+        duration=_stack([patient.schedule.durations for patient in patients]),
+        depot=np.full_like(time, float(oral)),
+        interval=nothing,
+        steady=nothing,
+        until=never,
+        until_order=never,
     )
 
 
@@ -272,12 +260,10 @@ def _records(patient: _Patient, design: Design, levels: np.ndarray) -> dict[str,
     return sorted_columns
 
 
-def _padded(size: int) -> int:
-    return next((step for step in _STEPS if size <= step), -(-size // 256) * 256)
-
-
-def _pad(values: np.ndarray, width: int) -> np.ndarray:
-    return np.r_[values, np.zeros(width - values.size)]
+def _stack(rows: list[np.ndarray]) -> np.ndarray:
+    longest = max(row.size for row in rows)
+    width = next((size for size in _SIZES if longest <= size), -(-longest // 256) * 256)
+    return np.stack([np.r_[row, np.zeros(width - row.size)] for row in rows])
 
 
 def _fill(values: np.ndarray, count: int) -> np.ndarray:
