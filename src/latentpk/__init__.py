@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.profile import ProfileVAE
 
+    __version__: str
+
 __all__ = [
     "ArtifactError",
     "ConvergenceError",
