@@ -47,8 +47,8 @@ def set_threads(threads: int) -> None:
 def cache_programs(folder: str | Path | None = None) -> Path | None:
     """Keep compiled programs on disk, for the next process.
 
-    A host that set JAX_COMPILATION_CACHE_DIR keeps its choice. Where the folder cannot be written
-    or is not the user's own, programs are compiled in every process, and nothing else changes.
+    A host that set JAX_COMPILATION_CACHE_DIR, or its limits, keeps its choice. Where the folder
+    cannot be written or is not the user's own, every process compiles; nothing else changes.
 
     Args:
         folder: Where; by default in the user's cache folder. Never a model's folder.
@@ -62,9 +62,14 @@ def cache_programs(folder: str | Path | None = None) -> Path | None:
     place = Path(chosen) if chosen else (Path(folder or _user_cache()) / _machine())
     if not chosen and not _prepared(place):
         return None
-    jax.config.update("jax_compilation_cache_dir", str(place))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    options = {
+        "jax_compilation_cache_dir": str(place),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in options.items():
+        if name.upper() not in os.environ:
+            jax.config.update(name, value)
     # An entry cut short by a full disk is compiled again; the user can do nothing with the warning.
     message = "Error (reading|writing) persistent compilation cache entry"
     warnings.filterwarnings("ignore", message=message)
@@ -108,10 +113,10 @@ def count_programs() -> Iterator[Programs]:
 
     programs = Programs()
 
-    def duration(event: str, seconds: float, **_: object) -> None:
+    def duration(event: str, duration_secs: float, **kwargs: str | int) -> None:
         programs.built += event == _COMPILED
 
-    def happened(event: str, **_: object) -> None:
+    def happened(event: str, **kwargs: str | int) -> None:
         programs.loaded += event == _LOADED
 
     monitoring.register_event_duration_secs_listener(duration)
@@ -135,7 +140,7 @@ def _user_cache() -> Path:
 
 
 def _machine() -> str:
-    """jaxlib's version and a fingerprint of the CPU: a program runs on no other."""
+    """The version of jaxlib and a fingerprint of the CPU: a program runs on no other."""
     description = [platform.machine(), platform.processor()]
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -93,14 +93,16 @@ def patiently(action: Callable[[], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put a folder's names on disk, so that a power cut cannot undo a rename."""
-    if sys.platform == "win32":  # a folder cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Put a folder's names on disk, so that a power cut cannot undo a rename.
+
+    The files themselves are synced already; Windows and some network file systems offer no more.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -155,9 +155,8 @@ def _check_envelope(folder: Path, document: dict[str, Any], kind: str, schema: i
     if document.get("format") != layout.FORMAT:
         found = f"format {str(document.get('format'))[:40]!r}"
         rule = f"This version reads {layout.FORMAT}"
-        raise _fault(
-            path, found, rule, "Check that the folder is a LatentPK model, or upgrade LatentPK"
-        )
+        mend = "Check that the folder is a LatentPK model, or upgrade LatentPK"
+        raise _fault(path, found, rule, mend)
     wrong = [name for name, type_ in _ENVELOPE.items() if type(document.get(name)) is not type_]
     if wrong or document.keys() != _ENVELOPE.keys():
         names = wrong or sorted(document.keys() ^ _ENVELOPE.keys())

@@ -122,9 +122,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise _fault(
-                    where, f"the key {key!r}", "A JSON object's keys are strings", "Convert it"
-                )
+                found = f"the key {key!r}"
+                raise _fault(where, found, "A JSON object's keys are strings", "Convert it")
         return {key: _plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
@@ -208,14 +207,22 @@ def _swap(target: Path, files: Mapping[str, bytes], text: bytes) -> None:
     try:
         _fill(target, files, text)
     except BaseException:
-        for name in files.keys() - before:
-            with contextlib.suppress(OSError):
-                (target / name).unlink(missing_ok=True)
+        if not _holds(target / layout.MANIFEST, text):  # an interrupt may come after the rename
+            for name in files.keys() - before:
+                with contextlib.suppress(OSError):
+                    (target / name).unlink(missing_ok=True)
         raise
     for name in before:
         if layout.is_stale(name, files):
             with contextlib.suppress(OSError):  # held open by a reader: the next save removes it
                 (target / name).unlink()
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _fill(folder: Path, files: Mapping[str, bytes], text: bytes) -> None:
