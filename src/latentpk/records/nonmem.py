@@ -1,22 +1,30 @@
-"""Read a NONMEM table into a cohort."""
+"""A NONMEM table to a cohort of validated subjects."""
 
-import hashlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import narwhals as nw
-import numpy as np
-import polars as pl
-
 from latentpk.errors import InputError
-from latentpk.records.subject import Cohort, DoseTable, LevelTable, OutputTable, Subject
-from latentpk.units import Units
+from latentpk.records.checks import check_purpose
+from latentpk.records.clock import read_clock
+from latentpk.records.columns import numbers
+from latentpk.records.covariates import read_covariates
+from latentpk.records.doses import expand_doses, note_repeated, read_doses
+from latentpk.records.events import read_events
+from latentpk.records.findings import Findings
+from latentpk.records.interpolation import Rule, interpolate
+from latentpk.records.levels import read_levels, tables
+from latentpk.records.options import Options
+from latentpk.records.route import read_route
+from latentpk.records.subject import Cohort, split
+from latentpk.records.table import read_table
+from latentpk.records.text import MAX_BYTES
+from latentpk.units import Units, parse_units
 
-_RESERVED = set("ID TIME DATE AMT RATE DUR EVID MDV DV DVID CMT ADDL II SS LLOQ CENS BLQ OCC ROUTE".split())
+Progress = Callable[[int, int, str], None]
+_STEPS = ("reading", "checking", "expanding doses", "building subjects", "read")
 
 
-def read_nonmem(
+def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice that it prints
     source: Any,
     *,
     units: str | Units | None = None,
@@ -24,79 +32,120 @@ def read_nonmem(
     interpolation: Literal["locf", "nocb", "linear"] = "locf",
     ties: Literal["file", "pre", "post"] = "file",
     impute: Literal["median"] | None = None,
+    medians: Mapping[str, float] | None = None,
     dvid: float | None = None,
     route: Literal["auto", "iv", "oral"] = "auto",
+    blq: Literal["M1", "M3"] = "M3",
+    negative: Literal["refuse", "drop"] = "refuse",
     condition_until: float | None = None,
     purpose: Literal["fit", "forecast"] = "fit",
-    progress: Callable[[int, int, str], None] | None = None,
+    max_bytes: int = MAX_BYTES,
+    progress: Progress | None = None,
 ) -> Cohort:
-    """Read a NONMEM table (first, plain version: h, mg, mg/L, no checks)."""
-    if isinstance(source, str | Path):
-        frame = pl.read_csv(source, infer_schema=False, comment_prefix="#")
-        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
-    else:
-        frame = nw.from_native(source, eager_only=True).to_polars().cast(pl.String)
-        digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
-    if "DV" not in frame.columns:
-        raise InputError("column DV is missing")
-    names = tuple(covariates or [c for c in frame.columns if c not in _RESERVED])
-    subjects = tuple(
-        _subject(str(key[0]), part, names, route)
-        for key, part in frame.with_row_index("ROW").group_by("ID", maintain_order=True)
+    """Read a table in NONMEM's form, check all of it, and bring it to internal units.
+
+    Args:
+        source: Path of a CSV file, or a data frame (polars, pandas, Arrow).
+        units: Units such as "TIME=h,AMT=mg,DV=ug/L,WT=kg,DATE=M/D/Y"; None takes the file's
+            "# units:" line, else h, mg, mg/L, kg, cm, y, mg/dL, mL/min.
+        covariates: Columns to use; None takes every numeric column that is not reserved.
+        interpolation: Between two records of a covariate, the last or the next value or a line.
+        ties: "file" lets record order decide between a level and a dose of equal time; "pre" and
+            "post" put every level and prediction before or after them.
+        impute: "median" for a covariate that a subject lacks altogether, None to refuse it.
+        medians: What to impute, internal units; without one, the other subjects' median.
+        dvid: Which DVID to read; None takes the smallest.
+        route: Route of doses that the file leaves undecided; "auto" keeps them undecided.
+        blq: Levels below their limit dropped ("M1") or kept as censored ("M3").
+        negative: Negative levels refused, or answered but not conditioned on ("drop").
+        condition_until: Levels and covariates later than this [h] are not looked at.
+        purpose: What the table must be good for.
+        max_bytes: Size of a file above which nothing is read.
+        progress: Called with (done, total, label).
+
+    Returns:
+        The cohort; its `notices` tell every choice that was made.
+
+    Raises:
+        InputError: Anything wrong; it carries every problem with its place, rule and mend.
+    """
+    options = Options(
+        covariates, interpolation, ties, impute, medians, dvid, route, blq, negative,
+        condition_until, purpose,
+    )  # fmt: skip
+    options.check()
+    tell = progress or (lambda done, total, label: None)
+    tell(0, len(_STEPS) - 1, _STEPS[0])
+    findings = Findings(read_table(source, max_bytes=max_bytes))
+    return _cohort(findings, _units(findings, units), options, tell)
+
+
+def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) -> Cohort:
+    steps = len(_STEPS) - 1
+    tell(1, steps, _STEPS[1])
+    _notice_ties(findings, options.ties)
+    events = read_events(findings, numbers(findings, "AMT"))
+    clock = read_clock(findings, units, reset=events.reset)
+    records = read_doses(findings, units, events=events)
+    levels = read_levels(findings, units, events=events, clock=clock, options=options)
+    measured = levels.level if levels.level.any() else levels.output
+    depot = read_route(findings, records, events=events, measured=measured, route=options.route)
+    note_repeated(findings, events, clock, records)
+    columns = read_covariates(findings, units, asked=options.covariates, purpose=options.purpose)
+    rule = Rule(options.interpolation, options.impute, options.medians, options.condition_until)
+    pieces = interpolate(findings, columns, clock, rule)
+    check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
+    findings.settle()
+    tell(2, steps, _STEPS[2])
+    doses = expand_doses(findings, records, depot, clock=clock, events=events)
+    read, answered = tables(
+        findings,
+        levels,
+        clock=clock,
+        ties=options.ties,
+        blq=options.blq,
+        until=options.condition_until,
     )
+    tell(3, steps, _STEPS[3])
+    subjects = split(
+        findings.table.ids,
+        doses=doses,
+        levels=read,
+        outputs=answered,
+        pieces=((pieces.time, pieces.values), pieces.start),
+    )
+    tell(4, steps, _STEPS[4])
     return Cohort(
-        subjects, names, ("continuous",) * len(names), Units(), interpolation, ties, (), digest, None
+        subjects=subjects,
+        covariate_names=columns.names,
+        covariate_kinds=columns.kinds,
+        units=units,
+        interpolation=options.interpolation,
+        ties=options.ties,
+        notices=tuple(findings.notices),
+        source_hash=findings.table.digest,
+        dvid=levels.dvid,
     )
 
 
-def _subject(name: str, part: pl.DataFrame, names: tuple[str, ...], route: str) -> Subject:
-    n = len(part)
+def _units(findings: Findings, units: str | Units | None) -> Units:
+    stated = findings.table.units
+    try:
+        known = parse_units(stated if units is None else units)
+    except InputError as error:
+        findings.problems += error.problems
+        return Units()
+    if units is not None and stated:
+        findings.notice(f"The file's own units ({stated}) are overridden.")
+    covariates = tuple(findings.table.frame.columns)
+    findings.notice(f"Units: {known.describe(covariates)}.")
+    return known
 
-    def column(key: str, default: float = 0.0) -> np.ndarray:
-        if key not in part.columns:
-            return np.full(n, np.nan if default != default else default)
-        return part[key].cast(pl.Float64, strict=False).fill_null(default).to_numpy().copy()
 
-    time, amt, rate, dur = (column(k) for k in ("TIME", "AMT", "RATE", "DUR"))
-    dv = column("DV", np.nan)
-    evid = column("EVID") if "EVID" in part.columns else (amt > 0).astype(float)
-    mdv = column("MDV", np.nan)
-    mdv = np.where(np.isnan(mdv), (np.isnan(dv) | (evid != 0)).astype(float), mdv)
-    order = np.arange(n, dtype=float)
-    cmt = column("CMT", np.nan)
-    level = (evid == 0) & (mdv == 0)
-    out = (evid == 0) | (evid == 2)
-    length = np.where(rate > 0, amt / np.where(rate > 0, rate, 1.0), dur)
-    until, until_order = np.full(n, np.inf), np.full(n, np.inf)
-    ss, ii, addl = column("SS"), column("II"), column("ADDL")
-    for i in np.flatnonzero((evid >= 3) | ((evid == 1) & (ss == 1)))[::-1]:
-        until[:i] = np.where(np.isinf(until[:i]), time[i], until[:i])
-        until_order[:i] = np.where(np.isinf(until_order[:i]), order[i], until_order[:i])
-        until[:i], until_order[:i] = time[i], order[i]
-        break
-    steady = np.where((ss > 0) & (amt == 0) & (rate > 0), 3.0, ss)
-    depot = np.full(n, {"iv": 0.0, "oral": 1.0}.get(route, np.nan))
-    if level.any():
-        depot = np.where(np.isfinite(cmt) & ~np.isin(cmt, cmt[level]), 1.0, depot)
-    depot = np.where(length > 0, 0.0, depot)
-    at = np.flatnonzero((evid == 1) | (evid == 4))
-    rows = np.repeat(at, 1 + addl[at].astype(int))
-    k = np.concatenate([np.arange(1 + int(addl[i])) for i in at]) if len(at) else np.zeros(0)
-    doses = DoseTable(
-        time[rows] + k * ii[rows], order[rows], amt[rows], rate[rows], length[rows], depot[rows],
-        ii[rows], np.where(k == 0, steady[rows], 0.0), until[rows], until_order[rows],
-    )  # fmt: skip
-    row = part["ROW"].to_numpy().astype(int)
-    nans = np.full(int(level.sum()), np.nan)
-    levels = LevelTable(
-        time[level], order[level], dv[level], nans, np.zeros(int(level.sum()), bool), row[level]
-    )
-    text = {
-        k: np.array(part[k].fill_null("").to_list(), dtype=object) for k in ("DV", "TIME")
+def _notice_ties(findings: Findings, ties: str) -> None:
+    words = {
+        "file": "the file's order decides; a dose made by ADDL has the order of its record",
+        "pre": "a level is before the doses of its time",
+        "post": "a level is after the doses of its time",
     }
-    outputs = OutputTable(
-        time[out], order[out], row[out], cmt[out], column("DVID", np.nan)[out], dv[out],
-        text["DV"][out], text["TIME"][out], level[out],
-    )  # fmt: skip
-    values = np.stack([column(c, np.nan)[:1] for c in names], axis=1) if names else np.zeros((1, 0))
-    return Subject(name, doses, levels, outputs, time[:1], values)
+    findings.notice(f"Equal times: {words[ties]}.")

@@ -1,14 +1,16 @@
 """One subject as arrays (doses, levels, output rows, covariates), and a cohort of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, overload
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 
 from latentpk.units import Units
 
 Kind = Literal["continuous", "binary", "categorical"]
+Table = TypeVar("Table", "DoseTable", "LevelTable", "OutputTable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +20,7 @@ class DoseTable:
     Attributes:
         time: TIME of the record on the running clock [h]; an absorption lag is not in it.
         order: Position of the record in its subject; it decides between equal times. A dose made
-            from ADDL comes after every record of the same time.
+            from ADDL has the order of its record.
         amount: Amount [mg].
         rate: Rate [mg/h] of a constant infusion at steady state; read only where steady is 3.
         duration: Duration of the infusion [h]; 0 is instantaneous.
@@ -118,6 +120,51 @@ class Subject:
     outputs: OutputTable
     covariate_time: np.ndarray
     covariates: np.ndarray
+
+
+Bounded = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+
+
+def split(
+    ids: Sequence[str],
+    *,
+    doses: tuple[DoseTable, np.ndarray],
+    levels: tuple[LevelTable, np.ndarray],
+    outputs: tuple[OutputTable, np.ndarray],
+    pieces: Bounded,
+) -> tuple[Subject, ...]:
+    """Cut tables of all subjects into subjects; the arrays are read-only views.
+
+    Args:
+        ids: ID of each subject.
+        doses: All doses, and where each subject's begin, shape (subject + 1,).
+        levels: All levels, and where each subject's begin.
+        outputs: All output rows, and where each subject's begin.
+        pieces: Covariate times and values of all subjects, and where each subject's begin.
+
+    Returns:
+        The subjects.
+    """
+    (time, values), start = pieces
+    time.flags.writeable = values.flags.writeable = False
+    given, read, answered = _cut(doses), _cut(levels), _cut(outputs)
+    times, rows = _slices(time, start), _slices(values, start)
+    parts = zip(ids, given, read, answered, times, rows, strict=True)
+    return tuple(Subject(*part) for part in parts)
+
+
+def _cut(bounded: tuple[Table, np.ndarray]) -> Iterator[Table]:
+    table, start = bounded
+    columns = [getattr(table, field.name) for field in fields(table)]
+    for column in columns:
+        column.flags.writeable = False
+    kind = type(table)
+    return (kind(*parts) for parts in zip(*(_slices(c, start) for c in columns), strict=True))
+
+
+def _slices(column: np.ndarray, start: np.ndarray) -> Iterator[np.ndarray]:
+    bounds = start.tolist()
+    return (column[a:b] for a, b in pairwise(bounds))
 
 
 @dataclass(frozen=True, eq=False)

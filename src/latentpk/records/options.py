@@ -1,0 +1,49 @@
+"""The choices of a reading, checked before anything is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from latentpk.errors import InputError, Problem
+
+_CHOICES = {
+    "interpolation": ("locf", "nocb", "linear"),
+    "ties": ("file", "pre", "post"),
+    "impute": ("median", None),
+    "route": ("auto", "iv", "oral"),
+    "blq": ("M1", "M3"),
+    "negative": ("refuse", "drop"),
+    "purpose": ("fit", "forecast"),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of `read_nonmem` that say how a table is read; documented there."""
+
+    covariates: Sequence[str] | None
+    interpolation: str
+    ties: str
+    impute: str | None
+    medians: Mapping[str, float] | None
+    dvid: float | None
+    route: str
+    blq: str
+    negative: str
+    condition_until: float | None
+    purpose: str
+
+    def check(self) -> None:
+        """Raise InputError for a choice that there is not."""
+        problems = []
+        for field in fields(self):
+            allowed, chosen = _CHOICES.get(field.name), getattr(self, field.name)
+            if allowed is not None and chosen not in allowed:
+                rule = f"{field.name} is one of {', '.join(map(str, allowed))}"
+                found = f"it is {chosen!r}"
+                problems.append(Problem(f"argument {field.name}", found, rule, "Use one of these"))
+        until = self.condition_until
+        if until is not None and until != until:
+            rule, mend = "condition_until is a time in hours", "Give a number or leave it out"
+            problems.append(Problem("argument condition_until", "it is nan", rule, mend))
+        if problems:
+            raise InputError(problems, source="the arguments")
