@@ -1,0 +1,17 @@
+"""The README's Python blocks run, in order, as one script, in an empty folder."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "readme"}
+    text = README.read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start(1))
+        # Blank lines in front let a traceback name the README's own line.
+        exec(compile("\n" * line + match.group(1), str(README), "exec"), namespace)
