@@ -58,9 +58,9 @@ clean: ## remove the environment, caches and the demo's output
 # Stamps: an environment is installed anew only when the lock or the metadata changed. The
 # package is installed editable, so an edited source needs no second installation.
 $(VENV)/python:
-	@test -n "$(PYTHON)" || { echo "LatentPK needs Python 3.11 or newer; the newest found is" \
-		"$$(python3 --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3.11"; \
-		exit 2; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "LatentPK needs Python 3.11 or newer; found: $$($(or $(PYTHON),python3) --version 2>&1)."; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
