@@ -48,7 +48,7 @@ def draw_schedule(
     times = np.round(np.arange(count) * interval + np.r_[0.0, late[1:]], 2)
     amounts = _amounts(dosing, covariates, count, random)
     durations = np.zeros(count)
-    if dosing.infusion_per_gram > 0:
+    if dosing.infusion_per_gram > 0 or dosing.infusion_least > 0:
         length = dosing.infusion_per_gram * amounts / 1000
         durations = np.maximum(length, dosing.infusion_least)
     course = Schedule(times, amounts, durations, np.empty(0), float(times[-1] + interval))

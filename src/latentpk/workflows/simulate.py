@@ -19,6 +19,7 @@ from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
 from latentpk.models.published import ResidualError, loading, log_typical
+from latentpk.units import Units, parse_units
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
 Progress = Callable[[int, int, str], None]
@@ -111,6 +112,35 @@ def simulate_truth(
         if progress is not None:
             progress(block.stop, subjects, "subjects simulated")
     return Simulation(*(pl.concat(frames) for frames in zip(*parts, strict=True)))
+
+
+def to_csv(records: pl.DataFrame, model: LibraryModel, units: str | Units | None = None) -> str:
+    """Write simulated records as CSV text, in other units where asked.
+
+    Args:
+        records: What `simulate` gave.
+        model: The model it came from; gives the molar mass where units count moles.
+        units: Such as "AMT=g,DV=umol/L"; None for h, mg, mg/L and the covariates' own units.
+
+    Returns:
+        CSV text; units that were asked for stand in its first line, where `read_nonmem` looks.
+
+    Raises:
+        InputError: An unknown unit.
+    """
+    if units is None:
+        return records.write_csv()
+    if isinstance(units, str) and "MOLAR_MASS" not in units.upper():
+        units = f"{units},MOLAR_MASS={model.molar_mass}"
+    units = parse_units(units)
+    factors = {name: units.factor(name) for name in records.columns}
+    converted = records.with_columns(
+        (pl.col(name) / factor).round_sig_figs(12)
+        for name, factor in factors.items()
+        if factor != 1
+    )
+    covariates = tuple(covariate.name for covariate in model.covariates)
+    return f"# units: {units.describe(covariates)}\n{converted.write_csv()}"
 
 
 def _simulate_block(

@@ -1,0 +1,132 @@
+"""What a verb prints, its progress bars, and how errors become exit codes."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from latentpk.errors import InputError, LatentPKError
+
+BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+
+Progress = Callable[[int, int, str], None]
+
+
+class Console:
+    """Messages on stdout, progress and warnings on stderr; silent where asked.
+
+    Attributes:
+        quiet: Whether only errors are printed.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        """Print a line of result or a choice that was made."""
+        if not self.quiet:
+            typer.echo(text)
+
+    def notices(self, notices: tuple[str, ...]) -> None:
+        """Print every choice made, one line each."""
+        for notice in notices:
+            self.say(f"  {notice}")
+
+    def warn(self, text: str) -> None:
+        """Print a warning; it is no error, so quiet hides it."""
+        if not self.quiet:
+            typer.secho(f"Warning: {text}", fg="yellow", err=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Show one bar for each label that is reported as (done, total, label)."""
+        if self.quiet:
+            yield lambda done, total, label: None
+            return
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+        with Bars(*columns, TimeElapsedColumn(), console=Rich(stderr=True)) as bars:
+            tasks: dict[str, Any] = {}
+
+            def report(done: int, total: int, label: str) -> None:
+                if label not in tasks:
+                    tasks[label] = bars.add_task(label, total=total)
+                bars.update(tasks[label], completed=done, total=total)
+
+            yield report
+
+
+def start(*, quiet: bool, threads: int) -> Console:
+    """Begin a verb: set the threads before jax is imported, and hear warnings as sentences."""
+    from latentpk.compilation import set_threads
+
+    set_threads(threads)
+    console = Console(quiet)
+
+    def heard(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        console.warn(str(message))
+
+    warnings.showwarning = heard  # type: ignore[assignment]
+    return console
+
+
+def reported(verb: Callable[..., None]) -> Callable[..., None]:
+    """Turn the package's errors into a message on stderr and an exit code.
+
+    Bad input is 2, any other failure that has a name is 1; a traceback means a defect.
+    """
+
+    @wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> None:
+        hook = warnings.showwarning
+        try:
+            verb(*args, **kwargs)
+        except InputError as error:
+            fail(str(error), BAD_INPUT)
+        except LatentPKError as error:
+            fail(str(error), FAILURE)
+        except OSError as error:
+            fail(_disk_message(error), FAILURE)
+        except MemoryError:
+            fail("There is not enough memory for this. Use fewer draws or a smaller file.", FAILURE)
+        except KeyboardInterrupt:
+            fail("Interrupted; nothing half-written is left behind.", INTERRUPTED)
+        finally:
+            warnings.showwarning = hook
+
+    return run
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print an error and leave."""
+    typer.secho(f"Error: {message}", fg="red", err=True)
+    raise typer.Exit(code)
+
+
+def check_output(path: Path, *sources: Path) -> None:
+    """Refuse an output file that could not be written, before any work is done.
+
+    Raises:
+        InputError: It is a folder or an input, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError(
+            f"--out {path} is a folder. Name a file in it, such as {path / 'out.csv'}."
+        )
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: the folder {path.parent} does not exist. Make it first.")
+    for source in sources:
+        if source.exists() and path.exists() and path.samefile(source):
+            raise InputError(f"--out {path} is the input itself. Name another file.")
+
+
+def _disk_message(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}."

@@ -1,0 +1,119 @@
+"""`latentpk forecast`: patients' curves from a few levels, with their uncertainty."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from latentpk.cli.console import Console, check_output, reported, start
+from latentpk.cli.options import Data, OutFile, Quiet, Seed, Threads, Ties, UnitsText
+from latentpk.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from latentpk.records.subject import Cohort
+    from latentpk.workflows.profile import ProfileVAE
+
+PLOTTED = 50  # one picture a subject: more would be a slide show nobody watches
+
+
+@reported
+def forecast(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
+    ],
+    data: Data,
+    out: OutFile,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help=f"Also draw a picture of each subject (the first {PLOTTED}) in this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    condition_until: Annotated[
+        float | None,
+        typer.Option(
+            metavar="H",
+            help="Use only levels and covariates up to this time [h]. [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    ties: Annotated[
+        Ties, typer.Option(help="A level at a dose's time: as the file has it, before, or after.")
+    ] = Ties.FILE,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=100, help="Posterior draws of a subject. [default: 1000]", show_default=False
+        ),
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    units: UnitsText = None,
+    quiet: Quiet = False,
+) -> None:
+    """Forecast each patient's concentrations from the levels measured so far.
+
+    One row for each level and prediction time (EVID 2, or EVID 0 with MDV 1) of the file.
+    """
+    console = start(quiet=quiet, threads=threads)
+    check_output(out, data)
+    if plots is not None and plots.exists() and not plots.is_dir():
+        raise InputError(f"--plots {plots} is a file. Name a folder.")
+    from latentpk.records.nonmem import read_nonmem
+    from latentpk.report.table import csv_text
+    from latentpk.storage import write_file
+
+    trained = open_trained(model)
+    reading = dict(trained.reading())
+    if units is not None:
+        reading["units"] = units
+    options: dict[str, Any] = {"seed": seed} | ({"draws": draws} if draws else {})
+    with console.progress() as progress:
+        cohort = read_nonmem(
+            data,
+            **reading,
+            ties=ties.value,
+            condition_until=condition_until,
+            purpose="forecast",
+            progress=progress,
+        )
+    console.say(f"{data}: {len(cohort)} subjects")
+    console.notices(cohort.notices)
+    with console.progress() as progress:
+        table = trained.forecast(cohort, progress=progress, **options)
+    write_file(out, csv_text(table))
+    if plots is not None:
+        _draw(console, trained, cohort, plots, options)
+    console.say(str(out))
+    if plots is not None:
+        console.say(str(plots))
+
+
+def open_trained(folder: Path) -> "ProfileVAE":
+    """Open a model that the user named: anything wrong with it is bad input."""
+    from latentpk.library.catalog import open_model
+    from latentpk.workflows.profile import ProfileVAE
+
+    try:
+        trained = open_model(str(folder), load=ProfileVAE.load)
+    except ArtifactError as error:
+        raise InputError(str(error)) from error
+    if not isinstance(trained, ProfileVAE):
+        raise InputError(f"{folder} is a published model. Name a folder made by `latentpk fit`.")
+    return trained
+
+
+def _draw(
+    console: Console, trained: "ProfileVAE", cohort: "Cohort", folder: Path, options: dict[str, Any]
+) -> None:
+    from latentpk.report.curves import draw_subjects
+
+    first = cohort.subset(range(min(PLOTTED, len(cohort))))
+    with console.progress() as progress:
+        draw_subjects(
+            lambda subjects: trained.forecast(subjects, **options), first, folder, progress=progress
+        )
+    if len(cohort) > PLOTTED:
+        console.say(f"  pictures of the first {PLOTTED} of {len(cohort)} subjects")

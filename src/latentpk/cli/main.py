@@ -1,0 +1,58 @@
+"""The `latentpk` command: its verbs, and nothing that imports jax before a verb runs."""
+
+from typing import Annotated
+
+import typer
+
+from latentpk.cli.fit import fit
+from latentpk.cli.forecast import forecast
+from latentpk.cli.show import show
+from latentpk.cli.simulate import simulate
+
+app = typer.Typer(
+    name="latentpk",
+    help="How a drug moves through one body, from a few measurements.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SIMULATE = "latentpk simulate vancomycin-goti-2018 --subjects 200 --seed 1 --out clinic.csv"
+FIT = "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL"
+FORECAST = (
+    "latentpk forecast clinic.model ward.csv --condition-until 48 --out forecast.csv --plots plots"
+)
+SHOW = "latentpk show clinic.model"
+
+app.command(epilog=f"Example: {SIMULATE}")(simulate)
+app.command(epilog=f"Example: {FIT}")(fit)
+app.command(epilog=f"Example: {FORECAST}")(forecast)
+app.command(epilog=f"Example: {SHOW}")(show)
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        import latentpk
+
+        typer.echo(f"latentpk {latentpk.__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """How a drug moves through one body, from a few measurements."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,129 @@
+"""`latentpk show`: the card of a trained or published model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from latentpk.cli.console import reported, start
+from latentpk.cli.options import Quiet, Seed, Threads, UnitsText
+from latentpk.errors import ArtifactError, InputError
+
+
+@reported
+def show(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model folder, or a published model.", show_default=False
+        ),
+    ],
+    seed: Seed = 0,
+    threads: Threads = 1,
+    units: UnitsText = None,
+    quiet: Quiet = False,
+) -> None:
+    """Print a model's card: data, covariates, decoder, training, versions and hashes."""
+    console = start(quiet=quiet, threads=threads)
+    from latentpk.library.card import LibraryModel
+    from latentpk.library.catalog import open_model
+
+    try:
+        opened = open_model(model, load=_load)
+    except ArtifactError as error:
+        raise InputError(str(error)) from error
+    card = opened.card() if not isinstance(opened, LibraryModel) else published_card(opened)
+    if not console.quiet:
+        print_card(model, card)
+
+
+def published_card(model: Any) -> dict[str, Any]:
+    """Arrange a published model's card for print."""
+    covariates = [
+        {
+            "name": covariate.name,
+            "unit": covariate.unit,
+            "definition": covariate.definition,
+            "caution outside": "{:g} to {:g}".format(*covariate.soft),
+            "refused outside": "{:g} to {:g}".format(*covariate.hard),
+        }
+        for covariate in model.covariates
+    ]
+    source = model.source.model_dump()
+    source["encoded_in"] = [" ".join(filter(None, e.values())) for e in source["encoded_in"]]
+    about = {"drug": model.drug, "summary": model.summary, "molar mass [g/mol]": model.molar_mass}
+    about |= {"renal function": model.renal, "weight": model.weight}
+    return {
+        "model": {name: value for name, value in about.items() if value is not None},
+        "source": source,
+        f"population, {model.population.structure}": model.formulas(),
+        "covariates": covariates,
+        "notes": model.notes,
+    }
+
+
+def print_card(title: str, card: Mapping[str, Any]) -> None:
+    """Print a card: a table for each section, a grid where a section is a list of records."""
+    from rich.console import Console as Rich
+    from rich.table import Table
+
+    rich = Rich()
+    rich.print(f"[bold]{_plain(title)}[/bold]")
+    loose = {name: value for name, value in card.items() if not _is_section(value)}
+    sections = ({"": loose} if loose else {}) | {k: v for k, v in card.items() if _is_section(v)}
+    for name, section in sections.items():
+        if not section:
+            continue
+        table = Table(title=_plain(name), title_justify="left", title_style="bold", expand=False)
+        _fill(table, section)
+        rich.print()
+        rich.print(table)
+
+
+def _fill(table: Any, section: Any) -> None:
+    if isinstance(section, Mapping):
+        table.show_header = False
+        table.add_column()
+        table.add_column(overflow="fold")
+        for key, value in section.items():
+            table.add_row(_plain(key), _plain(value))
+    elif isinstance(section[0], Mapping):
+        keys = list(dict.fromkeys(key for record in section for key in record))
+        for key in keys:
+            table.add_column(_plain(key), overflow="fold")
+        for record in section:
+            table.add_row(*(_plain(record.get(key, "")) for key in keys))
+    else:
+        table.show_header = False
+        table.add_column(overflow="fold")
+        for line in section:
+            table.add_row(_plain(line))
+
+
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, Sequence) and not isinstance(value, str)
+    )
+
+
+def _plain(value: Any) -> str:
+    """One cell as text; brackets are text here, not markup."""
+    from rich.markup import escape
+
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{escape(str(key))}: {_plain(item)}" for key, item in value.items())
+    if _is_section(value):
+        return "\n".join(_plain(item) for item in value)
+    return escape(str(value))
+
+
+def _load(folder: Any) -> Any:
+    from latentpk.workflows.profile import ProfileVAE
+
+    return ProfileVAE.load(folder)

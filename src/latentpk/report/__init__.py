@@ -1,0 +1,1 @@
+"""Tables and pictures of results; plain arrays in, no model code."""

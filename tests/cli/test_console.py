@@ -1,0 +1,86 @@
+import warnings
+
+import pytest
+import typer
+
+from latentpk.cli.console import Console, reported
+from latentpk.errors import ArtifactError, InputError, PosteriorWarning
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("a bad file"), 2),
+        (ArtifactError("a full disk"), 1),
+        (PermissionError(13, "Permission denied", "x.csv"), 1),
+        (KeyboardInterrupt(), 130),
+        (MemoryError(), 1),
+    ],
+)
+def test_errors_become_exit_codes_with_a_sentence(error, code, capsys):
+    @reported
+    def verb():
+        raise error
+
+    with pytest.raises(typer.Exit) as left:
+        verb()
+    assert left.value.exit_code == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err) > 15
+
+
+def test_a_defect_keeps_its_traceback():
+    @reported
+    def verb():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        verb()
+
+
+def test_warnings_are_heard_during_a_verb_only():
+    hook = warnings.showwarning
+
+    @reported
+    def verb():
+        warnings.showwarning = lambda *_: None
+
+    verb()
+    assert warnings.showwarning is hook
+
+
+def test_quiet_hides_everything_but_errors(capsys):
+    console = Console(quiet=True)
+    console.say("a result")
+    console.warn("a doubt")
+    console.notices(("a choice",))
+    with console.progress() as report:
+        report(1, 2, "work")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_progress_shows_a_bar_for_each_label(capsys):
+    with Console(quiet=False).progress() as report:
+        report(1, 2, "reading")
+        report(2, 2, "reading")
+        report(3, 3, "training")
+    shown = capsys.readouterr().err
+    assert "reading" in shown
+    assert "training" in shown
+    assert "3/3" in shown
+
+
+def test_warnings_of_the_package_are_said_as_sentences(capsys):
+    from latentpk.cli.console import start
+
+    @reported
+    def verb():
+        start(quiet=False, threads=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("the posterior is wide", PosteriorWarning, stacklevel=1)
+
+    verb()
+    assert "Warning: the posterior is wide" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+import pytest
+
+from latentpk.errors import ConvergenceError
+
+
+def test_settings_reach_the_model_and_the_folder_is_named_last(latentpk, clinic, tmp_path):
+    out = tmp_path / "clinic.model"
+    result = latentpk(
+        *("fit", clinic, "--out", out, "--covariates", "WT, CRCL", "--decoder", "compartment"),
+        *("--structure", "2c-iv", "--route", "iv", "--epochs", 7, "--seed", 3),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(out)
+    assert "decoder compartment chosen" in result.stdout
+    asked = latentpk.asked()
+    assert asked["settings"] == {
+        "decoder": "compartment",
+        "structure": "2c-iv",
+        "route": "iv",
+        "epochs": 7,
+        "seed": 3,
+    }
+    assert asked["subjects"] == 3
+    assert asked["cohort"].covariate_names == ("WT", "CRCL")
+    assert asked["checkpoint"] == tmp_path / "clinic.model.partial"
+
+
+def test_defaults_leave_the_choices_to_the_model(latentpk, clinic, tmp_path):
+    assert latentpk("fit", clinic, "--out", tmp_path / "m").exit_code == 0
+    assert latentpk.asked()["settings"] == {
+        "decoder": "auto",
+        "structure": "auto",
+        "route": "auto",
+        "seed": 0,
+    }
+
+
+def test_quiet_prints_nothing(latentpk, clinic, tmp_path):
+    result = latentpk("fit", clinic, "--out", tmp_path / "m", "--quiet")
+    assert result.exit_code == 0
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(latentpk, clinic, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("years of work")
+    for out in (tmp_path / "thesis", clinic, tmp_path / "no" / "where"):
+        result = latentpk("fit", clinic, "--out", out)
+        assert result.exit_code == 2
+        assert "--out" in result.stderr
+    assert latentpk.asked() == {}
+
+
+def test_a_missing_file_is_bad_input(latentpk, tmp_path):
+    result = latentpk("fit", tmp_path / "none.csv", "--out", tmp_path / "m")
+    assert result.exit_code == 2
+    assert "none.csv" in result.stderr
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--decoder", "magic"), ("--route", "nose"), ("--epochs", "0"), ("--impute", "mean")]
+)
+def test_unknown_choices_are_bad_input(latentpk, clinic, tmp_path, option):
+    result = latentpk("fit", clinic, "--out", tmp_path / "m", *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+def test_a_failure_that_is_not_the_users_is_exit_1(latentpk, clinic, tmp_path, monkeypatch):
+    import latentpk.workflows.profile as profile
+
+    def fail(self, *_, **__):
+        raise ConvergenceError("The loss is not finite after epoch 3.")
+
+    monkeypatch.setattr(profile.ProfileVAE, "fit", fail)
+    result = latentpk("fit", clinic, "--out", tmp_path / "m")
+    assert result.exit_code == 1
+    assert "not finite after epoch 3" in result.stderr
