@@ -1,0 +1,1 @@
+"""Training, the posterior of a patient, and how far to trust it."""

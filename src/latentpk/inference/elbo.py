@@ -1,0 +1,105 @@
+"""The objective of training, term by term."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from latentpk.models.encoder import kl_from_prior
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import Record
+
+
+class ElboTerms(NamedTuple):
+    """What training watches, each a mean over subjects [nats].
+
+    Attributes:
+        log_likelihood: Expected log likelihood of the levels under the encoder.
+        kl: KL divergence of the encoder from the prior.
+        subset: The encoder's own ELBO on a random subset of each subject's levels.
+        bound: Importance-weighted bound on the marginal log likelihood that the prior, decoder
+            and residual error ascend (equal to the ELBO for one sample and beta = 1).
+        penalty: Ridge on the prior's slopes and correlations and on network weights.
+    """
+
+    log_likelihood: Float[Array, ""]
+    kl: Float[Array, ""]
+    subset: Float[Array, ""]
+    bound: Float[Array, ""]
+    penalty: Float[Array, ""]
+
+
+class Draws(NamedTuple):
+    """What is random for one subject and step; made on the host, so nothing of it compiles.
+
+    Attributes:
+        noise: Standard normal, for all levels and for the subset, shape (2, sample, effect).
+        keep: Which levels the subset keeps, shape (level,).
+    """
+
+    noise: Float[Array, "2 sample effect"]
+    keep: Bool[Array, " level"]
+
+
+def subject_terms(
+    model: LatentModel, record: Record, draws: Draws, *, beta: float
+) -> tuple[Float[Array, ""], ElboTerms]:
+    r"""Loss of one subject.
+
+    On all levels, the importance-weighted bound with K samples of the encoder,
+
+    .. math:: \log \tfrac1K \sum_k \exp\{\log p(y|\epsilon_k)
+              + \beta[\log p(\epsilon_k) - \log q(\epsilon_k|y)]\},
+
+    and on a random subset of the levels the ELBO, so that the encoder learns to work from one
+    level. Both run through one batched evaluation, which halves the program to compile.
+
+    Args:
+        model: The model, in float32.
+        record: One subject's record.
+        draws: Its random numbers; they fix K.
+        beta: Weight of the KL term.
+
+    Returns:
+        The loss, and its terms.
+
+    References:
+        Burda, Grosse, Salakhutdinov, Importance weighted autoencoders, ICLR 2016.
+    """
+    masks = jnp.stack([record.mask, record.mask & draws.keep])
+    q = model.encode_masked(record, masks)
+    noise, samples = draws.noise, draws.noise.shape[1]
+    eps = q.mean[:, None] + jnp.einsum("mij,mkj->mki", q.chol, noise)
+    location = model.location(record)
+    each = jax.vmap(jax.vmap(lambda e: model.level_densities(e, location, record)))(eps)
+    likelihood = jnp.sum(jnp.where(masks[:, None], each, 0.0), axis=-1)  # (2, sample)
+    kl = jax.vmap(kl_from_prior)(q)
+    # log p(eps) - log q(eps) of the draws of all levels; the constants cancel
+    log_det = jnp.sum(jnp.log(jnp.diagonal(q.chol[0])))
+    ratio = 0.5 * jnp.sum(noise[0] ** 2 - eps[0] ** 2, axis=-1) + log_det
+    weights = likelihood[0] + beta * ratio
+    bound = jax.scipy.special.logsumexp(weights) - jnp.log(jnp.asarray(samples, weights.dtype))
+    subset = jnp.mean(likelihood[1]) - beta * kl[1]
+    terms = ElboTerms(jnp.mean(likelihood[0]), kl[0], subset, bound, jnp.zeros_like(bound))
+    return -bound - subset, terms
+
+
+def make_draws(
+    rng: np.random.Generator, shape: tuple[int, ...], levels: int, samples: int, effects: int
+) -> Draws:
+    """Draw for many subjects at once; a subset's rate is itself uniform, so all sizes occur."""
+    noise = rng.standard_normal((*shape, 2, samples, effects), np.float32)
+    rate = rng.random((*shape, 1), np.float32)
+    return Draws(noise, rng.random((*shape, levels), np.float32) < rate)
+
+
+def ridge(model: LatentModel) -> Float[Array, ""]:
+    """Weak Gaussian penalty that keeps small data from inventing correlations and effects."""
+    prior = model.prior
+    total = jnp.sum(prior.slope**2) / 0.5**2 + jnp.sum(jnp.tril(prior.factor, -1) ** 2) / 0.5**2
+    if prior.network is not None:
+        leaves = jax.tree_util.tree_leaves(eqx.filter(prior.network, eqx.is_inexact_array))
+        total = total + sum(jnp.sum(leaf**2) for leaf in leaves)
+    return 0.5 * total

@@ -1,0 +1,192 @@
+"""Where training starts: a forward-only random search on the pooled levels."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.models.config import CompartmentConfig, KernelConfig
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.latent import LatentModel, build_decoder
+from latentpk.models.prior import LearnedPrior
+from latentpk.models.record import Record
+
+CANDIDATES = 512
+ROUNDS = 4
+SUBJECTS = 48
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Sizes of a cohort that everything is measured in.
+
+    Attributes:
+        time: A typical late time after the first dose [h].
+        early: A typical early time [h].
+        level: Median level [mg/L].
+        dose: Median amount [mg].
+        least: A small positive level [mg/L].
+    """
+
+    time: float
+    early: float
+    level: float
+    dose: float
+    least: float
+
+
+def measure(records: Record) -> Scales:
+    """Read the scales off stacked records."""
+    seen = records.mask & ~records.censored & (records.value > 0)
+    given = (records.doses.amount > 0) | (records.doses.rate > 0)
+    first = np.min(np.where(given, records.doses.time, np.inf), axis=1, keepdims=True)
+    first = np.where(np.isfinite(first), first, 0.0)
+    since = (records.time - first)[seen]
+    since = since[since > 0]
+    values = records.value[seen]
+    amounts = np.where(records.doses.amount > 0, records.doses.amount, records.doses.rate)[given]
+    late = float(np.quantile(since, 0.9)) if since.size else 24.0
+    return Scales(
+        time=late,
+        early=float(np.quantile(since, 0.1)) if since.size else 0.1 * late,
+        level=float(np.median(values)) if values.size else 1.0,
+        dose=float(np.median(amounts)) if amounts.size else 1.0,
+        least=float(np.quantile(values, 0.01)) if values.size else 1e-3,
+    )
+
+
+def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> LatentModel:
+    """Move an untrained model near the data.
+
+    Args:
+        model: From `build`.
+        records: Stacked records of the training subjects.
+        scales: From `measure`.
+        seed: Of the search.
+
+    Returns:
+        The model with a typical patient that fits the pooled levels.
+    """
+    assert_learned = model.prior
+    if isinstance(model.decoder, CompartmentDecoder) and isinstance(assert_learned, LearnedPrior):
+        best = search(model.decoder, records, scales, seed)
+        return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
+    if isinstance(model.decoder, KernelDecoder):
+        return _place_kernel(model, model.decoder, records, scales, seed)
+    bias = jnp.log(scales.level / scales.dose) * jnp.ones_like(
+        model.decoder.network.layers[-1].bias
+    )
+    return eqx.tree_at(lambda m: m.decoder.network.layers[-1].bias, model, bias)
+
+
+def search(
+    decoder: CompartmentDecoder, records: Record, scales: Scales, seed: int
+) -> Float[np.ndarray, " parameter"]:
+    """Log parameters whose curve fits the pooled levels of up to 48 subjects best.
+
+    Volumes and clearances share one scale, which has a closed form (the median log ratio of
+    level to prediction), so the search is over rates and ratios only.
+    """
+    rng = np.random.default_rng(seed)
+    count = records.mask.shape[0]
+    index = rng.permutation(count)[:SUBJECTS]
+    sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
+    names = decoder.structure.names
+    sized = np.array([name[0] in "cvq" for name in names])
+
+    @jax.jit
+    def misfit(candidates: Array, sample: Record) -> tuple[Array, Array]:
+        def one(z: Array) -> tuple[Array, Array]:
+            def curve(record: Record) -> Array:
+                still = jnp.broadcast_to(z, (record.change.shape[0], z.shape[0]))
+                return decoder.concentration(
+                    still, record.change, record.doses, record.time, record.order,
+                    paths=record.paths,
+                )
+
+            f = jax.vmap(curve)(sample)
+            use = sample.mask & ~sample.censored & (sample.value > 0)
+            ratio = jnp.log(sample.value) - jnp.log(jnp.maximum(f, 1e-3 * scales.least))
+            shift = jnp.nanmedian(jnp.where(use, ratio, jnp.nan))
+            weight = jnp.where(use, jnp.sqrt(sample.value / scales.level), 0.0)
+            size = jnp.sum(weight * jnp.minimum(jnp.abs(ratio - shift), 3.0)) / jnp.sum(weight)
+            return size, shift
+
+        return jax.lax.map(one, candidates, batch_size=32)
+
+    center, spread = _guess(names, scales)
+    best, lowest = center, np.inf
+    for round_ in range(ROUNDS):
+        noise = rng.standard_normal((CANDIDATES, len(names)))
+        width = spread if round_ == 0 else spread * 0.4**round_
+        candidates = np.clip(best + width * noise, center - 3 * spread, center + 3 * spread)
+        candidates[0] = best
+        size, shift = jax.tree_util.tree_map(np.asarray, misfit(jnp.asarray(candidates), sample))
+        size = np.where(np.isfinite(size), size, np.inf)
+        winner = int(np.argmin(size))
+        if size[winner] < lowest:
+            lowest = size[winner]
+            best = candidates[winner] - np.where(sized, shift[winner], 0.0)
+    return best
+
+
+def _guess(names: tuple[str, ...], scales: Scales) -> tuple[np.ndarray, np.ndarray]:
+    """Log-scale centers and spreads of the first candidates."""
+    volume = np.log(scales.dose / scales.level / 2)
+    slow, fast = np.log(1 / scales.time), np.log(1 / max(scales.early, 1e-3 * scales.time))
+    middle = 0.5 * (slow + fast)
+    table = {
+        "cl": (volume + slow, 1.0),
+        "v1": (volume, 0.7),
+        "q2": (volume + middle, 1.0),
+        "v2": (volume, 0.8),
+        "q3": (volume + slow, 1.0),
+        "v3": (volume, 0.8),
+        "ka": (middle, 1.2),
+        "alag": (np.log(0.3 * scales.early), 0.7),
+        "f": (-0.3, 0.3),
+    }
+    pairs = np.array([table[name] for name in names])
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _place_kernel(
+    model: LatentModel, decoder: KernelDecoder, records: Record, scales: Scales, seed: int
+) -> LatentModel:
+    """Start the free response at the best two-compartment curve, its absorption spread out."""
+    config: KernelConfig = decoder.config
+    oral = config.sites > 0
+    structure = CompartmentConfig(structure="2c-oral" if oral else "2c-iv")
+    start = build_decoder(structure, jax.random.key(0))
+    z = search(start, records, scales, seed)
+    response = start.structure.response(jnp.exp(jnp.asarray(z)))
+    rates, weights = np.asarray(response.rate), np.maximum(np.asarray(response.weight), 1e-12)
+    between = np.geomspace(rates.max(), rates.min(), config.modes)
+    owner = np.abs(np.log(between[:, None] / rates[None])).argmin(axis=1)
+    shares = weights[owner] / np.bincount(owner, minlength=2)[owner]
+    bias = np.concatenate([np.log(between), np.log(np.maximum(shares, 1e-3 * weights.max()))])
+    model = _set_bias(model, lambda m: m.decoder.disposition, bias)
+    if not oral:
+        return model
+    ka = float(response.ka[0])
+    gap = max(scales.early, 0.5 / ka)
+    lag = np.log(np.concatenate([[0.1 * scales.early], np.full(config.sites - 1, gap)]))
+    absorption = np.concatenate(
+        [
+            np.linspace(1.0, -1.0, config.sites),
+            np.full(config.sites, np.log(ka)),
+            lag,
+            [1.0],
+        ]
+    )
+    return _set_bias(model, lambda m: m.decoder.absorption, absorption)
+
+
+def _set_bias(model: LatentModel, where, bias: np.ndarray) -> LatentModel:
+    return eqx.tree_at(lambda m: where(m).linear.bias, model, jnp.asarray(bias))
+
+

@@ -1,0 +1,175 @@
+"""Importance sampling of one patient's posterior from a mixture of Student-t proposals."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.inference.modes import Modes
+from latentpk.inference.psis import Smoothed, pareto_smooth
+from latentpk.inference.small_matrix import cholesky, inverse_lower
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import Record
+
+DEGREES = 5  # of the Student-t proposals
+WIDEN = 1.2  # a Laplace scale is too narrow in the tails
+PRIOR_SHARE = 0.1  # defensive draws from the prior
+
+
+class BaseDraws(NamedTuple):
+    """Standard draws shared by every patient, so that an answer depends on nobody else.
+
+    Attributes:
+        normal: Standard normal, shape (draw, effect).
+        student: Standard Student-t(5), shape (draw, effect).
+        rank: Evenly spread in (0, 1) in random order; chooses the component, shape (draw,).
+    """
+
+    normal: Float[Array, "draw effect"]
+    student: Float[Array, "draw effect"]
+    rank: Float[Array, " draw"]
+
+
+class Mixture(NamedTuple):
+    """Student-t components and their weights, which with the prior's share sum to 1."""
+
+    place: Float[Array, "component effect"]
+    scale: Float[Array, "component effect effect"]
+    precision: Float[Array, "component effect effect"]
+    weight: Float[Array, " component"]
+
+
+class Sample(NamedTuple):
+    """Weighted draws of one patient's eps.
+
+    Attributes:
+        eps: Draws, shape (draw, effect).
+        log_weight: Smoothed, exponentials sum to 1, shape (draw,).
+        k: Pareto k-hat.
+        ess: Kish's effective sample size.
+        log_evidence: log of the mean raw weight: the marginal log likelihood.
+    """
+
+    eps: Float[Array, "draw effect"]
+    log_weight: Float[Array, " draw"]
+    k: Float[Array, ""]
+    ess: Float[Array, ""]
+    log_evidence: Float[Array, ""]
+
+
+def base_draws(draws: int, effects: int, seed: int) -> BaseDraws:
+    """Make the standard draws on the host; the same seed gives the same draws."""
+    rng = np.random.Generator(np.random.Philox([seed, draws, effects]))
+    normal = rng.standard_normal((draws, effects))
+    chi = rng.chisquare(DEGREES, (draws, 1)) / DEGREES
+    student = rng.standard_normal((draws, effects)) / np.sqrt(chi)
+    rank = (rng.permutation(draws) + 0.5) / draws
+    return BaseDraws(jnp.asarray(normal), jnp.asarray(student), jnp.asarray(rank))
+
+
+def mode_mixture(modes: Modes) -> Mixture:
+    """One component at each mode, its Laplace scale widened."""
+    return Mixture(
+        modes.eps, WIDEN * modes.scale, modes.precision / WIDEN, (1 - PRIOR_SHARE) * modes.weight
+    )
+
+
+def sample_mixture(
+    model: LatentModel,
+    record: Record,
+    location: Float[Array, "piece latent"],
+    mixture: Mixture,
+    base: BaseDraws,
+) -> Sample:
+    r"""Draw from a mixture and weight by the joint density.
+
+    .. math:: w_s \propto \frac{p(y|\epsilon_s)\,p(\epsilon_s)}
+              {\alpha\,p(\epsilon_s) + \sum_c \pi_c\, t_5(\epsilon_s; m_c, S_c)}
+
+    Args:
+        model: The model.
+        record: One patient's record.
+        location: The prior's location for it.
+        mixture: The proposal.
+        base: Standard draws.
+
+    Returns:
+        The weighted sample, Pareto-smoothed.
+    """
+    eps = _transform(mixture, base)
+    likelihood = jax.vmap(lambda e: model.log_likelihood(e, location, record))(eps)
+    size = eps.shape[1]
+    prior = -0.5 * jnp.sum(eps**2, axis=1) - 0.5 * size * jnp.log(2 * jnp.pi)
+    ratio = likelihood + prior - _log_mixture(mixture, eps, prior)
+    ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e10)
+    smooth: Smoothed = pareto_smooth(ratio)
+    evidence = jax.scipy.special.logsumexp(ratio) - jnp.log(ratio.shape[0])
+    return Sample(eps, smooth.log_weight, smooth.k, smooth.ess, evidence)
+
+
+def matched_mixture(mixture: Mixture, sample: Sample) -> Mixture:
+    """Give the last component the weighted mean and covariance of a sample, and half the share."""
+    weight = jnp.exp(sample.log_weight)
+    mean = weight @ sample.eps
+    centered = sample.eps - mean
+    covariance = (centered * weight[:, None]).T @ centered
+    scale = 1.1 * cholesky(covariance + 1e-6 * jnp.eye(mean.shape[0]))
+    others = mixture.weight[:-1] / jnp.sum(mixture.weight[:-1])
+    half = 0.5 * (1 - PRIOR_SHARE)
+    return Mixture(
+        mixture.place.at[-1].set(mean),
+        mixture.scale.at[-1].set(scale),
+        mixture.precision.at[-1].set(inverse_lower(scale)),
+        jnp.append(half * others, half),
+    )
+
+
+def with_empty_component(mixture: Mixture) -> Mixture:
+    """Add a component of no weight, for `matched_mixture` to fill."""
+    return Mixture(
+        *(jnp.concatenate([field, field[:1]]) for field in mixture[:3]),
+        jnp.append(mixture.weight, 0.0),
+    )
+
+
+def _transform(mixture: Mixture, base: BaseDraws) -> Float[Array, "draw effect"]:
+    """Send each standard draw to the component its rank falls in, or leave it to the prior."""
+    edges = jnp.cumsum(mixture.weight)
+    component = jnp.sum(base.rank[:, None] >= edges[None, :], axis=1)
+    eps = base.normal
+    for c in range(mixture.weight.shape[0]):
+        moved = mixture.place[c] + _rows_times(base.student, mixture.scale[c])
+        eps = jnp.where((component == c)[:, None], moved, eps)
+    return eps
+
+
+def _rows_times(rows: Float[Array, "draw effect"], matrix: Float[Array, "effect effect"]) -> Array:
+    """rows @ matrix.T as sums of columns: a library product costs more for a few columns."""
+    return jnp.stack(
+        [
+            sum(rows[:, j] * matrix[i, j] for j in range(i + 1))  # lower triangular
+            for i in range(matrix.shape[0])
+        ],
+        axis=1,
+    )
+
+
+def _log_mixture(
+    mixture: Mixture, eps: Float[Array, "draw effect"], log_prior: Float[Array, " draw"]
+) -> Float[Array, " draw"]:
+    size = eps.shape[1]
+    constant = (
+        jax.scipy.special.gammaln((DEGREES + size) / 2)
+        - jax.scipy.special.gammaln(DEGREES / 2)
+        - 0.5 * size * np.log(DEGREES * np.pi)
+    )
+    terms = [jnp.log(1 - jnp.sum(mixture.weight)) + log_prior]
+    for c in range(mixture.weight.shape[0]):
+        white = _rows_times(eps - mixture.place[c], mixture.precision[c])
+        log_det = jnp.sum(jnp.log(jnp.diag(mixture.precision[c])))
+        tail = -0.5 * (DEGREES + size) * jnp.log1p(jnp.sum(white**2, axis=1) / DEGREES)
+        log_weight = jnp.log(jnp.maximum(mixture.weight[c], 1e-300))
+        terms.append(constant + log_det + tail + log_weight)
+    return jax.scipy.special.logsumexp(jnp.stack(terms), axis=0)

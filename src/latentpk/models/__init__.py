@@ -1,0 +1,1 @@
+"""Immutable latent models: prior, encoder, decoder, residual error. Nothing here trains."""

@@ -1,0 +1,117 @@
+"""What a latent model is built from: every static choice, as data."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
+CovariateKind = Literal["continuous", "binary", "categorical"]
+
+
+class Frozen(BaseModel):
+    """A setting that cannot change and admits no unknown or non-finite field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CovariateConfig(Frozen):
+    """How one covariate enters the raw view, and what the training data held of it.
+
+    Attributes:
+        name: Column name.
+        kind: continuous, binary or categorical.
+        log: Whether its logarithm is taken first (continuous and positive).
+        levels: The codes of a categorical covariate; the first is the reference.
+        center: Subtracted after the logarithm.
+        scale: Divided by.
+        low: 0.5th percentile seen in training.
+        high: 99.5th percentile seen in training.
+        median: Median seen in training; fills gaps under `impute=median`.
+    """
+
+    name: str
+    kind: CovariateKind = "continuous"
+    log: bool = False
+    levels: tuple[float, ...] = ()
+    center: float = 0.0
+    scale: float = Field(1.0, gt=0)
+    low: float = 0.0
+    high: float = 0.0
+    median: float = 0.0
+
+    @property
+    def width(self) -> int:
+        """How many entries of the raw view it fills."""
+        return len(self.levels) - 1 if self.kind == "categorical" else 1
+
+
+class CompartmentConfig(Frozen):
+    """z holds the logarithms of a closed form's parameters."""
+
+    name: Literal["compartment"] = "compartment"
+    structure: str
+
+
+class KernelConfig(Frozen):
+    """z to an arbitrary non-negative unit response.
+
+    Attributes:
+        modes: Exponentials of the disposition.
+        sites: Lagged first-order inputs of the absorption (0: intravenous only).
+        disposition: Latent dimensions read by the disposition.
+        absorption: Latent dimensions read by the absorption.
+        bioavailability: Whether F is free (doses by both routes in the data).
+        hidden: Width of the network between z and the response.
+    """
+
+    name: Literal["kernel"] = "kernel"
+    modes: int = Field(3, ge=1, le=16)
+    sites: int = Field(0, ge=0, le=16)
+    disposition: int = Field(3, ge=1, le=16)
+    absorption: int = Field(0, ge=0, le=16)
+    bioavailability: bool = False
+    hidden: int = Field(16, ge=1, le=256)
+
+
+class GridConfig(Frozen):
+    """z and the dosing to concentrations at fixed times, linear between them.
+
+    Attributes:
+        horizon: Last grid time after the first dose [h].
+        nodes: Number of grid times, evenly spaced from 0.
+        latent: Latent dimensions.
+        hidden: Width of the network.
+    """
+
+    name: Literal["grid"] = "grid"
+    horizon: float = Field(gt=0)
+    nodes: int = Field(24, ge=2, le=512)
+    latent: int = Field(6, ge=1, le=32)
+    hidden: int = Field(64, ge=1, le=512)
+
+
+DecoderConfig = Annotated[
+    CompartmentConfig | KernelConfig | GridConfig, Field(discriminator="name")
+]
+
+
+class EncoderConfig(Frozen):
+    """The set encoder's sizes and the scales its tokens are divided by."""
+
+    hidden: int = Field(48, ge=1, le=512)
+    time_scale: float = Field(24.0, gt=0)
+    level_scale: float = Field(1.0, gt=0)
+    dose_scale: float = Field(1.0, gt=0)
+
+
+class ModelConfig(Frozen):
+    """Everything `build` needs to make the skeleton of a latent model."""
+
+    covariates: tuple[CovariateConfig, ...] = ()
+    knowledge: tuple[str, ...] = ()
+    prior: Literal["linear", "multiview"] = "linear"
+    prior_width: int = Field(8, ge=1, le=128)
+    decoder: DecoderConfig
+    residual: ResidualKind = "combined2"
+    floor: float = Field(1e-6, gt=0, description="least residual SD [mg/L]")
+    encoder: EncoderConfig = EncoderConfig()

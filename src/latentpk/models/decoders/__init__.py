@@ -1,0 +1,1 @@
+"""From a latent patient to a concentration profile: one decoder per file."""

@@ -1,0 +1,138 @@
+"""The one object: prior, decoder, residual error and, where learned, an encoder."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from latentpk.kinetics.structure import Structure
+from latentpk.models.config import CompartmentConfig, DecoderConfig, KernelConfig, ModelConfig
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.decoder import Decoder
+from latentpk.models.decoders.grid import GridDecoder
+from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.encoder import Encoder, Gaussian
+from latentpk.models.prior import LearnedPrior, Prior
+from latentpk.models.record import Record
+from latentpk.models.residual import Residual
+
+
+class LatentModel(eqx.Module):
+    r"""A population of patients, each a point in a latent space.
+
+    .. math:: z = m(x) + L \varepsilon,\quad \varepsilon \sim N(0, I),\quad
+              y_j \sim p(y \mid f(z, d, t_j))
+
+    A published population model is the same object with fixed parameters and no encoder.
+    Inference works in eps, where the prior is standard normal whatever the covariates.
+    """
+
+    prior: Prior
+    decoder: Decoder
+    residual: Residual
+    encoder: Encoder | None
+
+    @property
+    def effects(self) -> int:
+        """Number of random effects, the dimension of eps."""
+        return jax.eval_shape(self.prior.chol).shape[1]
+
+    def location(self, record: Record) -> Float[Array, "piece latent"]:
+        """The prior's location for each piece of the covariates."""
+        return jax.vmap(self.prior.location)(record.covariates)
+
+    def latent(
+        self, eps: Float[Array, " effect"], location: Float[Array, "piece latent"]
+    ) -> Float[Array, "piece latent"]:
+        """z of a patient for each piece."""
+        return location + self.prior.chol() @ eps
+
+    def concentration(
+        self,
+        eps: Float[Array, " effect"],
+        location: Float[Array, "piece latent"],
+        record: Record,
+        time: Float[Array, " time"],
+        order: Float[Array, " time"],
+    ) -> Float[Array, " time"]:
+        """Concentration of one patient [mg/L] at given times [h], shape (time,)."""
+        return self.decoder.concentration(
+            self.latent(eps, location), record.change, record.doses, time, order, paths=record.paths
+        )
+
+    def level_densities(
+        self,
+        eps: Float[Array, " effect"],
+        location: Float[Array, "piece latent"],
+        record: Record,
+    ) -> Float[Array, " level"]:
+        """Log density of each level given eps, constants included; padding is not masked."""
+        f = self.concentration(eps, location, record, record.time, record.order)
+        return self.residual.log_density(record.value, f, record.censored)
+
+    def log_likelihood(
+        self,
+        eps: Float[Array, " effect"],
+        location: Float[Array, "piece latent"],
+        record: Record,
+    ) -> Float[Array, ""]:
+        """Log density of a record's levels given eps, all constants included."""
+        each = self.level_densities(eps, location, record)
+        return jnp.sum(jnp.where(record.mask, each, 0.0))
+
+    def encode(self, record: Record) -> Gaussian:
+        """The encoder's Gaussian over eps; without an encoder or levels, the prior."""
+        if self.encoder is None:
+            size = self.effects
+            return Gaussian(jnp.zeros(size), jnp.eye(size))
+        return jax.tree_util.tree_map(
+            lambda x: x[0], self.encode_masked(record, record.mask[None])
+        )
+
+    def encode_masked(self, record: Record, masks: Bool[Array, "mask level"]) -> Gaussian:
+        """Encode one record under several masks of its levels; fields have a leading axis."""
+        location = self.location(record)
+        origin = jnp.zeros(self.effects, location.dtype)
+        population = self.concentration(origin, location, record, record.time, record.order)
+        context = self.prior.raw_view(record.covariates[0])
+        # the encoder learns to read the population prediction, it does not train it
+        tokens = self.encoder.tokens(record, jax.lax.stop_gradient(population))
+        return jax.vmap(lambda mask: self.encoder(tokens, mask, context))(masks)
+
+
+def build(config: ModelConfig, key: PRNGKeyArray | None = None) -> LatentModel:
+    """Make the skeleton of a learned model.
+
+    Args:
+        config: Every static choice.
+        key: Seed of the initial weights; defaults to 0.
+
+    Returns:
+        A LatentModel in float64 with untrained weights.
+    """
+    keys = jax.random.split(jax.random.key(0) if key is None else key, 3)
+    decoder = build_decoder(config.decoder, keys[0])
+    width = config.prior_width if config.prior == "multiview" else None
+    prior = LearnedPrior(
+        decoder.latent, config.covariates, config.knowledge, width=width, key=keys[1]
+    )
+    context = sum(c.width for c in config.covariates)
+    encoder = Encoder(config.encoder, decoder.latent, context, key=keys[2])
+    residual = Residual(
+        log_a=jnp.log(jnp.asarray(0.1 * config.encoder.level_scale)),
+        log_b=jnp.log(jnp.asarray(0.2)),
+        kind=config.residual,
+        floor=config.floor,
+    )
+    return LatentModel(prior, decoder, residual, encoder)
+
+
+def build_decoder(config: DecoderConfig, key: PRNGKeyArray) -> Decoder:
+    """Make the decoder that a config names."""
+    match config:
+        case CompartmentConfig():
+            return CompartmentDecoder(Structure.parse(config.structure))
+        case KernelConfig():
+            return KernelDecoder(config, key=key)
+        case _:
+            return GridDecoder(config, key=key)

@@ -1,0 +1,98 @@
+"""Where a patient lies before any level: a Gaussian whose location depends on the covariates."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from latentpk.models.config import CovariateConfig
+from latentpk.networks.attention import MultiViewNetwork
+from latentpk.views.patient import knowledge_view
+
+
+class Prior(eqx.Module):
+    r"""z = location(covariates) + chol eps, eps ~ N(0, I)."""
+
+    @abc.abstractmethod
+    def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
+        """The prior's mean of z for raw covariates, shape (latent,)."""
+
+    @abc.abstractmethod
+    def chol(self) -> Float[Array, "latent effect"]:
+        """The factor of the prior's covariance, shape (latent, effect)."""
+
+
+class LearnedPrior(Prior):
+    r"""Linear in the raw view, plus a multi-view network where one is asked for.
+
+    .. math:: m(x) = m_0 + B\,r(x) + g(r(x), k(x))
+
+    r is the standardized raw view, k the knowledge view, g the cross-attention network of
+    `MultiViewNetwork`, which starts at zero: so the linear prior is the network's special case.
+    """
+
+    typical: Float[Array, " latent"]
+    slope: Float[Array, "latent raw"]
+    network: MultiViewNetwork | None
+    factor: Float[Array, "latent latent"]  # strict lower triangle, and the log of the diagonal
+    covariates: tuple[CovariateConfig, ...] = eqx.field(static=True)
+    knowledge: tuple[str, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        latent: int,
+        covariates: tuple[CovariateConfig, ...],
+        knowledge: tuple[str, ...],
+        *,
+        width: int | None,
+        key: PRNGKeyArray,
+    ) -> None:
+        raw = sum(c.width for c in covariates)
+        self.typical = jnp.zeros((latent,), jnp.float64)
+        self.slope = jnp.zeros((latent, raw), jnp.float64)
+        self.factor = jnp.log(0.4) * jnp.eye(latent, dtype=jnp.float64)
+        self.covariates, self.knowledge = covariates, knowledge
+        # attention needs a token on either side
+        attends = width is not None and raw > 0 and len(knowledge) > 0
+        self.network = (
+            MultiViewNetwork(raw, len(knowledge), latent, width, key=key) if attends else None
+        )
+
+    def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
+        """Standardize covariates; a categorical one fills an entry per code but the first."""
+        entries = [
+            _standardized(spec, value)
+            for spec, value in zip(self.covariates, covariates, strict=True)
+        ]
+        return jnp.concatenate(entries) if entries else covariates[:0]
+
+    def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
+        raw = self.raw_view(covariates)
+        place = self.typical + self.slope @ raw
+        if self.network is None:
+            return place
+        names = [spec.name for spec in self.covariates]
+        return place + self.network(raw, knowledge_view(self.knowledge, names, covariates))
+
+    def chol(self) -> Float[Array, "latent latent"]:
+        diagonal = jnp.exp(jnp.clip(jnp.diag(self.factor), -7.0, 3.0))
+        return jnp.tril(self.factor, -1) + jnp.diag(diagonal)
+
+
+def _standardized(spec: CovariateConfig, value: Float[Array, ""]) -> Float[Array, " entry"]:
+    if spec.kind == "categorical":
+        return jnp.stack([(value == level).astype(value.dtype) for level in spec.levels[1:]])
+    x = jnp.log(jnp.maximum(value, 1e-6)) if spec.log else value
+    # far outside the training range a linear effect is no knowledge: gate B says so, z stays finite
+    return jnp.clip((x - spec.center) / spec.scale, -10.0, 10.0)[None]
+
+
+def attention_map(prior: LearnedPrior, covariates: Float[Array, " covariate"]) -> jax.Array:
+    """What each latent dimension read: shape (latent, raw, knowledge), summing to 1 each."""
+    if prior.network is None:
+        raise ValueError("this prior has no attention; fit with prior='multiview'")
+    names = [spec.name for spec in prior.covariates]
+    raw = prior.raw_view(covariates)
+    return prior.network.attention(raw, knowledge_view(prior.knowledge, names, covariates))[1]

@@ -1,0 +1,129 @@
+"""One patient's record as padded arrays, and a cohort's records stacked for one program."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from latentpk.kinetics.doses import Doses, Paths
+from latentpk.records.subject import Subject
+
+Stacked = TypeVar("Stacked")
+SIZES = (4, 16, 64, 256)  # doses, levels and outputs are padded to one of these
+PIECES = (1, 4, 16, 64, 256)  # one piece: covariates are constant
+BLOCKS = (1, 32, 256)  # subjects
+
+
+class Record(eqx.Module):
+    """What was given to one patient and what was measured; padding is masked.
+
+    Times are hours on the subject's own clock, amounts mg, levels mg/L. `order` resolves equal
+    times: a dose counts at a level when its (time, order) is the smaller.
+    """
+
+    doses: Doses  # each field (dose,)
+    time: Float[Array, "*batch level"]
+    order: Float[Array, "*batch level"]
+    value: Float[Array, "*batch level"]  # a censored level holds its limit of quantification
+    censored: Bool[Array, "*batch level"]
+    mask: Bool[Array, "*batch level"]
+    change: Float[Array, "*batch piece"]  # a row of covariates holds from here on
+    covariates: Float[Array, "*batch piece covariate"]
+    paths: Paths = eqx.field(static=True)
+
+
+def padded_size(count: int, sizes: Sequence[int] = SIZES) -> int:
+    """Round a count up to a compiled size; past the largest, to a multiple of it."""
+    for size in sizes:
+        if count <= size:
+            return size
+    return -(-count // sizes[-1]) * sizes[-1]
+
+
+def stack_records(
+    subjects: Sequence[Subject],
+    *,
+    undecided: float = 0.0,
+    until_last_level: bool = True,
+    tight: bool = False,
+) -> Record:
+    """Pad and stack the records of several subjects.
+
+    Args:
+        subjects: The subjects.
+        undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
+        until_last_level: Leave out doses after a subject's last level, which no level can tell
+            of; False keeps all, for predictions.
+        tight: Pad to the next multiple of 4 instead of a shared size: for training, which is
+            compiled for its cohort anyway.
+
+    Returns:
+        A Record whose arrays have a leading axis (subject,).
+    """
+    doses = [_dose_rows(s, until_last_level, undecided) for s in subjects]
+    sizes = range(4, 257, 4) if tight else SIZES
+    dose_size = padded_size(max((d.shape[1] for d in doses), default=1), sizes)
+    level_size = padded_size(max((s.levels.time.size for s in subjects), default=1), sizes)
+    piece_size = padded_size(max((s.covariate_time.size for s in subjects), default=1), PIECES)
+    table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
+    levels = [s.levels for s in subjects]
+    mask = np.stack([np.arange(level_size) < s.time.size for s in levels])
+    return Record(
+        doses=Doses(*table),
+        time=np.stack([_pad(s.time, level_size) for s in levels]),
+        order=np.stack([_pad(s.order, level_size) for s in levels]),
+        value=np.stack([_pad(s.value, level_size, fill=1.0) for s in levels]),
+        censored=np.stack([_pad(s.censored, level_size) for s in levels]).astype(bool),
+        mask=mask,
+        change=np.stack([_hold(s.covariate_time[:, None], piece_size)[:, 0] for s in subjects]),
+        covariates=np.stack([_hold(s.covariates, piece_size) for s in subjects]),
+        paths=_paths(np.concatenate(doses, axis=1)),
+    )
+
+
+def _paths(table: np.ndarray) -> Paths:
+    """Say which branches of the kinetics these doses need; rows are the fields of `Doses`."""
+    doses = Doses(*table)
+    return Paths.of(doses)
+
+
+def _dose_rows(subject: Subject, until_last_level: bool, undecided: float) -> np.ndarray:
+    """All dose fields as rows of one (field, dose) array."""
+    table = np.stack(
+        [np.asarray(getattr(subject.doses, name), np.float64) for name in Doses._fields]
+    )
+    depot = Doses._fields.index("depot")
+    table[depot] = np.where(np.isnan(table[depot]), undecided, table[depot])
+    if until_last_level:
+        last = subject.levels.time.max() if subject.levels.time.size else -np.inf
+        table = table[:, subject.doses.time <= last]
+    return table
+
+
+def stack_queries(
+    subjects: Sequence[Subject],
+) -> tuple[Float[np.ndarray, "subject time"], Float[np.ndarray, "subject time"]]:
+    """Pad and stack times and orders of the output rows; padding repeats time 0."""
+    size = padded_size(max((s.outputs.time.size for s in subjects), default=1))
+    time = np.stack([_pad(s.outputs.time, size) for s in subjects])
+    return time, np.stack([_pad(s.outputs.order, size) for s in subjects])
+
+
+def _pad(x: np.ndarray, size: int, fill: float = 0.0) -> np.ndarray:
+    short = size - x.shape[-1]
+    return np.pad(
+        np.asarray(x, np.float64), [(0, 0)] * (x.ndim - 1) + [(0, short)], constant_values=fill
+    )
+
+
+def _hold(covariates: np.ndarray, size: int) -> np.ndarray:
+    """Repeat the last row: a piece that starts where the last one did lasts no time."""
+    return np.pad(covariates, [(0, size - covariates.shape[0]), (0, 0)], mode="edge")
+
+
+def take(records: Stacked, index: np.ndarray | Array) -> Stacked:
+    """Select subjects of anything stacked along them."""
+    return jax.tree_util.tree_map(lambda x: x[index], records)

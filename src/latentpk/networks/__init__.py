@@ -1,0 +1,1 @@
+"""Equinox blocks that know no pharmacology."""

@@ -1,0 +1,1 @@
+"""Prior knowledge as named, cited features."""
