@@ -1,0 +1,1 @@
+"""Plumbing that every benchmark shares: cells that resume, the machine, bootstrap intervals."""
