@@ -51,13 +51,17 @@ def read_clock(findings: Findings, units: Units, *, reset: np.ndarray) -> Clock:
     findings.flag(lost, "TIME", "TIME is missing", "Every record has a TIME", "Fill it in")
     hours = _hours_of_day(findings, units)
     dated = table.has("DATE")
-    if dated:
-        hours = hours + 24.0 * _days(findings, units)
     if dated or _is_clock(findings):
-        first = np.repeat(hours[table.start[:-1]], np.diff(table.start))
-        hours = np.where(np.isnan(first), hours, hours - first)
+        # days and hours apart: 24 x days since 1970 would cost the hours' last digits
+        days = _days(findings, units) if dated else np.zeros(len(table))
+        hours = _since_first(table.start, hours) + 24.0 * _since_first(table.start, days)
         findings.notice("TIME is hours since the subject's first record.")
     return Clock(hours, _run(findings, hours, reset))
+
+
+def _since_first(start: np.ndarray, values: np.ndarray) -> np.ndarray:
+    first = np.repeat(values[start[:-1]], np.diff(start))
+    return np.where(np.isnan(first), values, values - first)
 
 
 def _is_clock(findings: Findings) -> bool:

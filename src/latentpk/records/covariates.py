@@ -120,7 +120,8 @@ def _read(findings: Findings, units: Units, name: str) -> np.ndarray:
 def _refuse_constant(findings: Findings, names: list[str], columns: list[np.ndarray]) -> None:
     for name, values in zip(names, columns, strict=True):
         filled = values[~np.isnan(values)]
-        if len(filled) == 0 or np.ptp(filled) == 0:
+        constant = len(filled) == 0 or np.ptp(filled) == 0
+        if constant and not findings.blamed(name).any():
             found = f"it is {filled[0]:g} everywhere" if len(filled) else "it is empty"
             rule, mend = "A covariate to learn from varies", "Leave it out of the covariates"
             findings.add(f"column {name}", found, rule, mend)

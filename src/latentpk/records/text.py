@@ -82,6 +82,8 @@ def _read(path: Path, max_bytes: int) -> bytes:
                 if len(data) > max_bytes:
                     rule, mend = f"At most {max_bytes} bytes are read", "Split the file"
                     raise _refuse(path, "it is larger than that", rule, mend)
+    except InputError:
+        raise  # it is a ValueError too
     except FileNotFoundError:
         raise _refuse(path, "there is no such file", _RULE, _MISSING_MEND) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL inside the path
@@ -130,7 +132,11 @@ def _header_start(path: Path, data: bytes) -> tuple[int, tuple[str, ...], int]:
 
 def _header(path: Path, line: str) -> tuple[str, tuple[str, ...]]:
     separator = max(",;\t", key=line.count)
-    cells = next(csv.reader([line.strip("\r")], delimiter=separator))
+    try:
+        cells = next(csv.reader([line.strip("\r")], delimiter=separator))
+    except csv.Error as error:
+        found, mend = f"its header cannot be read ({error})", "Check its line ends and quotes"
+        raise _refuse(path, found, _RULE, mend) from None
     names = tuple(name.strip() for name in cells)
     if all(_is_number(name) for name in names):
         mend = "Put the column names, ID,TIME,AMT,DV and so on, into the first line"
