@@ -81,6 +81,7 @@ class Paths:
         infusion: Some central dose has a duration.
         steady: Some dose is at steady state.
         release: Some depot dose has a duration (zero-order release into the sites).
+        overlap: Some dose at steady state lasts longer than its interval.
     """
 
     central: bool = True
@@ -88,6 +89,17 @@ class Paths:
     infusion: bool = True
     steady: bool = True
     release: bool = True
+    overlap: bool = True
+
+    @staticmethod
+    def none() -> "Paths":
+        """Central boluses alone.
+
+        Example:
+            >>> Paths.none().depot
+            False
+        """
+        return Paths(True, False, False, False, False, False)
 
     @staticmethod
     def of(doses: Doses) -> "Paths":
@@ -101,15 +113,18 @@ class Paths:
 
         Example:
             >>> Paths.of(Doses.of([0.0], 100.0, depot=1.0))
-            Paths(central=False, depot=True, infusion=False, steady=False, release=False)
+            Paths(central=False, depot=True, infusion=False, steady=False, release=False, ...)
         """
         given = (np.asarray(doses.amount) != 0) | (np.asarray(doses.rate) != 0)
         depot = np.asarray(doses.depot) != 0
         slow = np.asarray(doses.duration) > 0
+        repeated = np.isin(np.asarray(doses.steady), (1, 2))
+        longer = np.asarray(doses.duration) > np.asarray(doses.interval)
         return Paths(
             central=bool((given & ~depot).any()),
             depot=bool((given & depot).any()),
             infusion=bool((given & ~depot & slow).any()),
             steady=bool((given & (np.asarray(doses.steady) != 0)).any()),
             release=bool((given & depot & slow).any()),
+            overlap=bool((given & repeated & longer).any()),
         )
