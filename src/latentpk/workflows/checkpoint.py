@@ -1,0 +1,105 @@
+"""Training that survives being cut off: MODEL.partial holds all that resuming needs."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from latentpk.errors import ArtifactError
+from latentpk.inference.elbo import ElboTerms
+from latentpk.inference.training import TrainingHistory, TrainingState
+from latentpk.storage import read_bundle, remove_bundle, write_bundle
+from latentpk.workflows.selection import Trial
+
+KIND, SCHEMA = "fit-in-progress", 1
+EVERY = 5.0  # seconds between checkpoints
+
+
+class Checkpoint:
+    """What has been done of one fit, kept in a folder beside the model to be.
+
+    Attributes:
+        trials: Candidates tried so far.
+        state: Where training stands, None before it.
+        history: Its past.
+        note: Why an earlier checkpoint was not used, or that it was; empty if there was none.
+    """
+
+    def __init__(self, folder: Path | None, identity: dict[str, Any]) -> None:
+        """Open or start a checkpoint.
+
+        Args:
+            folder: Where; None keeps nothing.
+            identity: Data hash, options, seed and versions that must match to resume.
+        """
+        self.folder, self.identity = folder, identity
+        self.trials: list[Trial] = []
+        self.state: TrainingState | None = None
+        self.history = TrainingHistory()
+        self.note = ""
+        self._saved = time.monotonic()
+        if folder is not None and folder.exists():
+            self._resume(folder)
+
+    def _resume(self, folder: Path) -> None:
+        try:
+            bundle = read_bundle(folder, kind=KIND, schema=SCHEMA)
+            identity = bundle.manifest["identity"]
+            differing = sorted(
+                key
+                for key in self.identity.keys() | identity.keys()
+                if self.identity.get(key) != identity.get(key)
+            )
+            if differing:
+                self.note = f"{folder}: not resumed, {', '.join(differing)} changed; starting anew."
+                return
+            self.trials = [Trial.model_validate(t) for t in bundle.manifest["trials"]]
+            terms = np.asarray(bundle.manifest["terms"], float).reshape(-1, len(ElboTerms._fields))
+            self.history = TrainingHistory([ElboTerms(*map(float, row)) for row in terms])
+            self.history.annealed_from = bundle.manifest["annealed_from"]
+            if bundle.arrays:
+                fields = (bundle.arrays[name] for name in TrainingState._fields)
+                self.state = TrainingState(*map(jnp.asarray, fields))
+        except (ArtifactError, KeyError, TypeError, ValueError) as error:
+            self.trials, self.state, self.history = [], None, TrainingHistory()
+            self.note = f"{folder}: not resumed, it cannot be read ({error}); starting anew."
+            return
+        self.note = f"{folder}: resuming after {len(self.history.terms)} epochs."
+
+    def add(self, trial: Trial) -> None:
+        """Keep a finished trial."""
+        self.trials.append(trial)
+        self.write()
+
+    def keep(self, state: TrainingState, history: TrainingHistory) -> None:
+        """Keep the state of training, at most every few seconds."""
+        self.state, self.history = state, history
+        if time.monotonic() - self._saved >= EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write what there is now."""
+        if self.folder is None:
+            return
+        arrays = {} if self.state is None else self.state._asdict()
+        manifest = {
+            "identity": self.identity,
+            "trials": [trial.model_dump(mode="json") for trial in self.trials],
+            "terms": [list(map(float, terms)) for terms in self.history.terms],
+            "annealed_from": self.history.annealed_from,
+        }
+        write_bundle(
+            self.folder,
+            kind=KIND,
+            schema=SCHEMA,
+            manifest=manifest,
+            arrays={name: np.asarray(value) for name, value in arrays.items()},
+        )
+        self._saved = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget the checkpoint: the model is safe."""
+        if self.folder is not None and self.folder.exists():
+            remove_bundle(self.folder)

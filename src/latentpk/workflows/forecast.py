@@ -1,0 +1,141 @@
+"""The forecast of a cohort as a table: one row per level and prediction time, in file order."""
+
+from collections.abc import Callable, Sequence
+
+
+import numpy as np
+import polars as pl
+
+from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
+from latentpk.inference.prediction import Predictions, predict
+from latentpk.inference.trust import gate_a
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import stack_queries, stack_records
+from latentpk.records.subject import Cohort, Subject
+
+Progress = Callable[[int, int, str], None]
+CHUNK = 512  # subjects stacked at once: bounds memory for any cohort
+LONG = 64  # doses, levels or rows beyond which a subject gets a program of its own size
+
+
+def forecast_table(
+    model: LatentModel,
+    cohort: Cohort,
+    *,
+    undecided: float,
+    settings: PosteriorSettings,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Forecast every subject of a cohort.
+
+    Args:
+        model: The model.
+        cohort: The subjects.
+        undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
+        settings: Of the posterior.
+        progress: Called with (done, total, label).
+
+    Returns:
+        Columns ID TIME CMT DVID DV PRED PRED_MEDIAN IPRED LO HI PI_LO PI_HI PARETO_K ESS METHOD
+        VERDICT REASON; concentrations in the unit of DV.
+    """
+    parts: list[pl.DataFrame] = []
+    done = 0
+    for group in groups(cohort.subjects):
+        for start in range(0, len(group), CHUNK):
+            index = group[start : start + CHUNK]
+            subjects = [cohort.subjects[i] for i in index]
+            parts.append(
+                _chunk(model, cohort, subjects, undecided, settings, _shifted(progress, done, len(cohort)))
+            )
+            done += len(index)
+    table = pl.concat(parts).sort("row")
+    return table.drop("row")
+
+
+def groups(subjects: Sequence[Subject]) -> list[list[int]]:
+    """Put subjects of ordinary length together and long ones by themselves."""
+    long = [
+        max(s.doses.time.size, s.outputs.time.size, s.covariate_time.size) > LONG for s in subjects
+    ]
+    return [
+        [i for i, is_long in enumerate(long) if is_long == kind]
+        for kind in (False, True)
+        if kind in long
+    ]
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _, label: progress(before + done, total, label)
+
+
+def _chunk(
+    model: LatentModel,
+    cohort: Cohort,
+    subjects: Sequence[Subject],
+    undecided: float,
+    settings: PosteriorSettings,
+    progress: Progress | None,
+) -> pl.DataFrame:
+    conditioned = stack_records(subjects, undecided=undecided)
+    posterior = posteriors(model, conditioned, settings, progress)
+    whole = stack_records(subjects, undecided=undecided, until_last_level=False)
+    time, order = stack_queries(subjects)
+    predictions = predict(
+        model, whole, time, order, posterior, seed=settings.seed, progress=progress
+    )
+    return _table(cohort, subjects, posterior, predictions, settings)
+
+
+def _table(
+    cohort: Cohort,
+    subjects: Sequence[Subject],
+    posterior: Posteriors,
+    predictions: Predictions,
+    settings: PosteriorSettings,
+) -> pl.DataFrame:
+    counts = [len(s.outputs) for s in subjects]
+    unit = 1 / cohort.units.factor("DV")
+
+    def rows(name: str) -> np.ndarray:
+        return np.concatenate([getattr(s.outputs, name) for s in subjects])
+
+    def curve(name: str) -> np.ndarray:
+        values = getattr(predictions, name)
+        return unit * np.concatenate([values[i, :n] for i, n in enumerate(counts)])
+
+    trust = [gate_a(posterior, i, settings) for i in range(len(subjects))]
+    owner = {
+        "PARETO_K": np.where(np.isfinite(posterior.k), posterior.k, 0.0),
+        "ESS": posterior.ess,
+        "METHOD": np.array(posterior.method, object),
+        "VERDICT": np.array([t.verdict for t in trust], object),
+        "REASON": np.array([t.reason for t in trust], object),
+    }
+    columns: dict[str, object] = {
+        "row": rows("row"),
+        "ID": np.repeat(np.array([s.id for s in subjects], object), counts).tolist(),
+        "TIME": rows("time_text").tolist(),
+        "CMT": rows("cmt"),
+        "DVID": rows("dvid"),
+        "DV": rows("dv_text").tolist(),
+    }
+    names = ["pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi"]
+    columns |= {name.upper(): curve(name) for name in names}
+    columns |= {name: np.repeat(value, counts).tolist() for name, value in owner.items()}
+    table = pl.DataFrame(columns, nan_to_null=True)
+    return table.with_columns(_number(table[name]) for name in ("TIME", "CMT", "DVID", "DV"))
+
+
+def _number(column: pl.Series) -> pl.Series:
+    """Numbers where every entry is one (whole ones as integers), else the file's text."""
+    missing = column.is_null() | column.cast(pl.String).is_in(["", "."])
+    numbers = column.set(missing, None).cast(pl.Float64, strict=False)
+    if (numbers.is_null() != missing).any():
+        return column
+    whole = column.name in ("CMT", "DVID") and bool((numbers.drop_nulls() % 1 == 0).all())
+    return numbers.cast(pl.Int64) if whole else numbers
+
+

@@ -1,0 +1,441 @@
+"""ProfileVAE: train on a population, then forecast a patient."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from latentpk import __version__
+from latentpk.errors import ArtifactError, InputError, NotFittedError
+from latentpk.inference.initial import Scales, place
+from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
+from latentpk.inference.prediction import Predictions, predict, resample
+from latentpk.inference.training import TrainingSettings, make_trainer, train
+from latentpk.inference.trust import Trust, gate_a
+from latentpk.kinetics.structure import Structure
+from latentpk.models.bundle import from_arrays, to_arrays
+from latentpk.models.config import CompartmentConfig, Frozen, ModelConfig, ResidualKind
+from latentpk.models.latent import LatentModel, build
+from latentpk.models.record import Record, stack_records
+from latentpk.models.residual import FORMULAS
+from latentpk.records.subject import Cohort, Subject
+from latentpk.storage import read_bundle, write_bundle
+from latentpk.workflows.checkpoint import Checkpoint
+from latentpk.workflows.forecast import forecast_table
+from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
+
+Progress = Callable[[int, int, str], None]
+KIND, SCHEMA = "profile-vae", 1
+
+
+class ProfileSettings(Frozen):
+    """What the user fixes of a fit; "auto" is chosen by held-out forecasts.
+
+    Attributes:
+        decoder: auto, compartment, kernel or grid.
+        structure: auto, or a structure such as "2c-iv" for the compartment decoder.
+        route: auto, iv or oral: where doses of undecided route go.
+        prior: auto, linear or multiview.
+        residual: Kind of residual error.
+        epochs: At most this many.
+        seed: Of everything random.
+    """
+
+    decoder: Literal["auto", "compartment", "kernel", "grid"] = "auto"
+    structure: str = "auto"
+    route: Literal["auto", "iv", "oral"] = "auto"
+    prior: Literal["auto", "linear", "multiview"] = "auto"
+    residual: ResidualKind = "combined2"
+    epochs: int = 200
+    seed: int = 0
+
+
+class Fitted(Frozen):
+    """All of a fitted model that is no array."""
+
+    settings: ProfileSettings
+    config: ModelConfig
+    chosen: Candidate
+    card: dict[str, Any]
+    reading: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+class ProfileVAE:
+    """A variational autoencoder of concentration profiles.
+
+    Example:
+        >>> from latentpk.workflows.simulate import simulate
+        >>> from latentpk import read_nonmem
+        >>> cohort = read_nonmem(simulate("theophylline", 12, seed=1), covariates=["WT"])
+        >>> model = ProfileVAE(decoder="compartment", structure="1c-oral", prior="linear", epochs=2)
+        >>> model.fit(cohort).posterior(cohort[0]).predict([1.0, 4.0]).ipred.shape
+        (2,)
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """Set what to fix; see `ProfileSettings`.
+
+        Raises:
+            InputError: An unknown setting or value.
+        """
+        try:
+            self.settings = ProfileSettings(**settings)
+        except ValueError as error:
+            raise InputError(f"ProfileVAE: {error}") from error
+        if self.settings.structure != "auto":
+            Structure.parse(self.settings.structure)
+        self._model: LatentModel | None = None
+        self._fitted: Fitted | None = None
+
+    @property
+    def model(self) -> LatentModel:
+        """The latent model; NotFittedError before `fit` or `load`."""
+        if self._model is None:
+            raise NotFittedError("This ProfileVAE is not fitted: call fit(cohort) or load(folder).")
+        return self._model
+
+    @property
+    def fitted(self) -> Fitted:
+        """What was chosen in fitting."""
+        if self._fitted is None:
+            raise NotFittedError("This ProfileVAE is not fitted: call fit(cohort) or load(folder).")
+        return self._fitted
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Every choice that fitting made, as sentences to print."""
+        return self.fitted.notices
+
+    def fit(
+        self,
+        cohort: Cohort,
+        *,
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+    ) -> "ProfileVAE":
+        """Train on a population.
+
+        Args:
+            cohort: From `read_nonmem`.
+            progress: Called with (done, total, label).
+            checkpoint: Folder that keeps unfinished training; the same call resumes from it.
+
+        Returns:
+            This object, fitted.
+        """
+        settings = self.settings
+        store = Checkpoint(checkpoint, self._identity(cohort))
+        ground = make_ground(cohort, settings.residual, settings.seed)
+        chosen, told = self._choose(ground, store, progress)
+        records = ground.records(chosen.route)
+        config = ground.config(chosen)
+        start = place(build(config), records, ground.scales, settings.seed)
+        training = TrainingSettings(epochs=settings.epochs, seed=settings.seed)
+        trainer = make_trainer(start, records, training)
+
+        def on_epoch(state: Any, history: Any) -> None:
+            store.keep(state, history)
+            if progress is not None:
+                progress(len(history.terms), settings.epochs, "training")
+
+        state, history = train(trainer, state=store.state, history=store.history, on_epoch=on_epoch)
+        if progress is not None:
+            progress(settings.epochs, settings.epochs, "training")
+        self._model = trainer.finish(state)
+        epochs = len(history.terms)
+        bound = float(history.terms[-1].bound)
+        notices = (*((store.note,) if store.note else ()), *told)
+        self._fitted = Fitted(
+            settings=settings,
+            config=config,
+            chosen=chosen,
+            card=_card(self._model, cohort, config, chosen, told, epochs, bound, ground.scales),
+            reading=_reading(cohort, config),
+            notices=notices,
+        )
+        self._checkpoint = store
+        return self
+
+    def _identity(self, cohort: Cohort) -> dict[str, Any]:
+        return {
+            "data": cohort.source_hash,
+            "covariates": list(cohort.covariate_names),
+            "interpolation": cohort.interpolation,
+            "units": cohort.units.to_dict(),
+            "settings": self.settings.model_dump(mode="json"),
+            "versions": versions(),
+        }
+
+    def _choose(
+        self, ground: Ground, store: Checkpoint, progress: Progress | None
+    ) -> tuple[Candidate, tuple[str, ...]]:
+        def on_trial(trial: Any) -> None:
+            store.add(trial)
+            if progress is not None:
+                progress(len(selection.trials), 8, "choosing the model")
+
+        selection = Selection(ground, {t.candidate: t for t in store.trials}, on_trial)
+        settings = self.settings
+        chosen = select(
+            selection,
+            decoder=settings.decoder,
+            structure=settings.structure,
+            route=settings.route,
+            prior=settings.prior,
+        )
+        told = tuple(
+            f"held-out forecast of {trial.candidate}: {trial.mean:.3f} nats per level"
+            for trial in selection.trials.values()
+        )
+        return chosen, (*told, f"chosen: {chosen}")
+
+    def reading(self) -> dict[str, Any]:
+        """Arguments of `read_nonmem` for data this model is to forecast."""
+        return dict(self.fitted.reading)
+
+    def posterior(self, subject: Subject, *, draws: int = 1000, seed: int = 0) -> "Posterior":
+        """The posterior of one subject.
+
+        Args:
+            subject: From a cohort read with `reading()`.
+            draws: Posterior draws.
+            seed: Of the draws.
+        """
+        settings = PosteriorSettings(draws=draws, seed=seed)
+        records = stack_records([subject], undecided=self._undecided)
+        found = posteriors(self.model, records, settings)
+        return Posterior(self, subject, found, gate_a(found, 0, settings), seed)
+
+    def forecast(
+        self,
+        cohort: Cohort,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> pl.DataFrame:
+        """Forecast a cohort; see `forecast_table` for the columns."""
+        self._check(cohort)
+        settings = PosteriorSettings(draws=draws, seed=seed)
+        return forecast_table(
+            self.model, cohort, undecided=self._undecided, settings=settings, progress=progress
+        )
+
+    @property
+    def _undecided(self) -> float:
+        return float(self.fitted.chosen.route == "oral")
+
+    def _check(self, cohort: Cohort) -> None:
+        wanted = tuple(c.name for c in self.fitted.config.covariates)
+        if cohort.covariate_names != wanted:
+            raise InputError(
+                f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
+                f"needs {', '.join(wanted) or 'none'}, in this order. "
+                "Read the table with read_nonmem(data, **model.reading(), purpose='forecast')."
+            )
+
+    def card(self) -> dict[str, Any]:
+        """The model card: data, covariates, decoder, training, versions, hashes."""
+        return self.fitted.card
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, whole or not at all, and forget its checkpoint."""
+        write_bundle(
+            folder,
+            kind=KIND,
+            schema=SCHEMA,
+            manifest=self.fitted.model_dump(mode="json"),
+            arrays=to_arrays(self.model),
+        )
+        store: Checkpoint | None = getattr(self, "_checkpoint", None)
+        if store is not None:
+            store.remove()
+
+    @staticmethod
+    def load(folder: str | Path) -> "ProfileVAE":
+        """Read a model.
+
+        Raises:
+            ArtifactError: The folder is damaged, foreign or of another version.
+        """
+        bundle = read_bundle(folder, kind=KIND, schema=SCHEMA)
+        try:
+            fitted = Fitted.model_validate(bundle.manifest)
+        except ValueError as error:
+            raise ArtifactError(f"{folder}: the manifest does not describe a model: {error}") from error
+        loaded = ProfileVAE(**fitted.settings.model_dump())
+        loaded._model = from_arrays(fitted.config, bundle.arrays)
+        card = fitted.card | {"hashes": {**fitted.card.get("hashes", {}), "model": bundle.seal}}
+        loaded._fitted = fitted.model_copy(update={"card": card})
+        return loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The posterior of one subject.
+
+    Attributes:
+        owner: The model it was computed with.
+        subject: The subject.
+        found: Draws and diagnostics; a block of one.
+        trust: Gate A's verdict.
+        seed: Of the draws.
+    """
+
+    owner: ProfileVAE
+    subject: Subject
+    found: Posteriors
+    trust: Trust
+    seed: int
+
+    def predict(self, times: Any) -> "Profile":
+        """Predict the concentration at times [h] on the subject's clock, after any dose there."""
+        time = np.atleast_1d(np.asarray(times, np.float64))
+        result = predict(
+            self.owner.model,
+            self._record(),
+            time[None],
+            np.full_like(time, np.inf)[None],
+            self.found,
+            seed=self.seed,
+        )
+        return Profile.of(time, result)
+
+    @property
+    def map(self) -> dict[str, float]:
+        """Parameters at the highest mode (MAP), a point and no posterior; compartment only."""
+        names = self._names()
+        return dict(zip(names, np.exp(self._latent(self.found.mode))[0].tolist(), strict=True))
+
+    @property
+    def parameters(self) -> pl.DataFrame:
+        """Evenly weighted posterior draws of the parameters (L/h, L, 1/h, h); compartment only."""
+        names = self._names()
+        return pl.DataFrame(np.exp(self._latent(resample(self.found)[0])), schema=list(names))
+
+    def _names(self) -> tuple[str, ...]:
+        decoder = self.owner.fitted.config.decoder
+        if not isinstance(decoder, CompartmentConfig):
+            raise InputError(
+                f"The {decoder.name} decoder has no parameters to name. "
+                "Predict with it, or fit with decoder='compartment'."
+            )
+        return Structure.parse(decoder.structure).names
+
+    def _latent(self, eps: Float[np.ndarray, "draw effect"]) -> Float[np.ndarray, "draw latent"]:
+        model, record = self.owner.model, self._record()
+        first = jax.tree_util.tree_map(lambda x: x[0], record)
+        location = np.asarray(model.location(first))[-1]
+        return location + eps @ np.asarray(model.prior.chol()).T
+
+    def _record(self) -> Record:
+        undecided = float(self.owner.fitted.chosen.route == "oral")
+        return stack_records([self.subject], undecided=undecided, until_last_level=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Concentrations of one subject [mg/L] at times [h], each shape (time,).
+
+    Attributes:
+        time: Time [h].
+        pred: At the prior's location.
+        pred_median: Median of the prior predictive.
+        ipred: Posterior median.
+        lo: 5 % quantile of the posterior.
+        hi: 95 % quantile of the posterior.
+        pi_lo: 5 % quantile of a new measurement.
+        pi_hi: 95 % quantile of a new measurement.
+    """
+
+    time: Float[np.ndarray, " time"]
+    pred: Float[np.ndarray, " time"]
+    pred_median: Float[np.ndarray, " time"]
+    ipred: Float[np.ndarray, " time"]
+    lo: Float[np.ndarray, " time"]
+    hi: Float[np.ndarray, " time"]
+    pi_lo: Float[np.ndarray, " time"]
+    pi_hi: Float[np.ndarray, " time"]
+
+    @staticmethod
+    def of(time: np.ndarray, block: Predictions) -> "Profile":
+        """The first subject of a block."""
+        names = ("pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi")
+        return Profile(time, *(getattr(block, name)[0] for name in names))
+
+
+def versions() -> dict[str, str]:
+    """Versions that a fit's bits depend on."""
+    return {
+        "latentpk": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def _reading(cohort: Cohort, config: ModelConfig) -> dict[str, Any]:
+    return {
+        "units": cohort.units.describe(cohort.covariate_names),
+        "covariates": [c.name for c in config.covariates],
+        "interpolation": cohort.interpolation,
+        "medians": {c.name: c.median for c in config.covariates},
+    }
+
+
+def _card(
+    model: LatentModel,
+    cohort: Cohort,
+    config: ModelConfig,
+    chosen: Candidate,
+    told: tuple[str, ...],
+    epochs: int,
+    bound: float,
+    scales: Scales,
+) -> dict[str, Any]:
+    residual = {"formula": FORMULAS[config.residual]}
+    residual |= {"a [mg/L]": float(np.exp(model.residual.log_a)), "b": float(np.exp(model.residual.log_b))}
+    return {
+        "data": {
+            "subjects": len(cohort),
+            "levels": int(sum(len(s.levels) for s in cohort)),
+            "doses": int(sum(len(s.doses) for s in cohort)),
+            "units": cohort.units.describe(cohort.covariate_names),
+            "interpolation": cohort.interpolation,
+            "typical time [h]": scales.time,
+            "median level [mg/L]": scales.level,
+            "median dose [mg]": scales.dose,
+        },
+        "covariates": [
+            {"name": c.name, "kind": c.kind, "low": c.low, "median": c.median, "high": c.high}
+            for c in config.covariates
+        ],
+        "decoder": {"chosen": str(chosen), **_population(model, config)},
+        "residual error": residual,
+        "training": {"epochs": epochs, "bound [nats per subject]": bound},
+        "selection": list(told),
+        "versions": versions(),
+        "hashes": {"data": cohort.source_hash},
+    }
+
+
+def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
+    """Typical values and spread, where the latent dimensions have names."""
+    if not isinstance(config.decoder, CompartmentConfig):
+        return {"latent dimensions": model.effects}
+    names = Structure.parse(config.decoder.structure).names
+    factor = np.asarray(model.prior.chol())
+    spread = np.sqrt(np.sum(factor**2, axis=1))
+    typical = np.exp(np.asarray(model.prior.typical))
+    return {
+        name: f"{value:.4g}, SD of log {sd:.3g}"
+        for name, value, sd in zip(names, typical, spread, strict=True)
+    }

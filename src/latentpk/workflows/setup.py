@@ -1,0 +1,100 @@
+"""From a cohort to the configuration of a latent model."""
+
+import numpy as np
+
+from latentpk.inference.initial import Scales
+from latentpk.kinetics.structure import Structure
+from latentpk.models.config import (
+    CompartmentConfig,
+    CovariateConfig,
+    DecoderConfig,
+    EncoderConfig,
+    GridConfig,
+    KernelConfig,
+    ModelConfig,
+    ResidualKind,
+)
+from latentpk.records.subject import Cohort
+from latentpk.views.patient import available
+
+
+def covariate_configs(cohort: Cohort) -> tuple[CovariateConfig, ...]:
+    """Describe each covariate by the cohort's first values; logs where all are positive."""
+    first = np.stack([subject.covariates[0] for subject in cohort])
+    every = np.concatenate([subject.covariates for subject in cohort])
+    return tuple(
+        _covariate(name, kind, first[:, i], every[:, i])
+        for i, (name, kind) in enumerate(
+            zip(cohort.covariate_names, cohort.covariate_kinds, strict=True)
+        )
+    )
+
+
+def _covariate(name: str, kind: str, first: np.ndarray, every: np.ndarray) -> CovariateConfig:
+    log = kind == "continuous" and bool((every > 0).all())
+    values = np.log(first) if log else first
+    spread = float(np.std(values))
+    low, high = np.quantile(every, [0.005, 0.995])
+    return CovariateConfig(
+        name=name,
+        kind=kind,
+        log=log,
+        levels=tuple(sorted(set(every.tolist()))) if kind == "categorical" else (),
+        center=float(np.mean(values)) if kind == "continuous" else float(np.min(values)),
+        scale=spread if kind == "continuous" and spread > 1e-9 else 1.0,
+        low=float(low),
+        high=float(high),
+        median=float(np.median(first)),
+    )
+
+
+def decoder_config(name: str, scales: Scales, *, oral: bool, both: bool) -> DecoderConfig:
+    """Make a decoder's configuration from its name: a structure, "kernel" or "grid".
+
+    Args:
+        name: Structure such as "2c-iv", or "kernel", or "grid".
+        scales: Sizes of the cohort.
+        oral: Whether some dose is extravascular.
+        both: Whether both routes occur, so that F can be told.
+    """
+    if name == "kernel":
+        return KernelConfig(
+            modes=3,
+            sites=4 if oral else 0,
+            disposition=3,
+            absorption=4 if oral else 0,
+            bioavailability=both,
+        )
+    if name == "grid":
+        return GridConfig(horizon=1.2 * scales.time)
+    return CompartmentConfig(structure=str(Structure.parse(name)))
+
+
+def model_config(
+    covariates: tuple[CovariateConfig, ...],
+    decoder: DecoderConfig,
+    scales: Scales,
+    *,
+    prior: str,
+    residual: ResidualKind,
+) -> ModelConfig:
+    """Put a model's configuration together.
+
+    Args:
+        covariates: From `covariate_configs`.
+        decoder: From `decoder_config`.
+        scales: Sizes of the cohort.
+        prior: "linear" or "multiview".
+        residual: Kind of residual error.
+    """
+    return ModelConfig(
+        covariates=covariates,
+        knowledge=available([c.name for c in covariates]),
+        prior=prior,
+        decoder=decoder,
+        residual=residual,
+        floor=1e-3 * scales.level,
+        encoder=EncoderConfig(
+            time_scale=scales.time, level_scale=scales.level, dose_scale=scales.dose
+        ),
+    )
