@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.forecast_oracle import cohorts, oracle
 from benchmarks.forecast_oracle.cohorts import Patients
 from benchmarks.forecast_oracle.populations import POPULATIONS
+from benchmarks.forecast_oracle.published import published
 from benchmarks.forecast_oracle.score import score
 from benchmarks.harness import ours
 
@@ -80,17 +81,47 @@ def run_ours(task: Task, *, decoder: str, structure: str = "auto") -> dict[str, 
         model, fit_seconds = ours.fit(
             cohorts.write_training(train, Path(folder) / "train.csv"), recipe
         )
-        later, seconds = ours.forecast(model, path, recipe)
+        later, seconds = ours.forecast(model, path)
         shape = unseen.truth.shape
         interval = (later.low.reshape(shape), later.high.reshape(shape))
         scores = {decoder: score(unseen, later.ipred.reshape(shape), interval)}
         scores[f"{decoder}-population"] = score(unseen, later.pred.reshape(shape))
         if decoder == "compartment":
-            mode = ours.map_forecast(model, path, recipe).reshape(shape)
+            mode = ours.map_forecast(model, path).reshape(shape)
             scores["compartment-map"] = score(unseen, mode)
     return {
         "scores": {name: one.json() for name, one in scores.items()},
         "seconds": {"fit": fit_seconds, "forecast": seconds},
+        "rungs": later.methods,
+    }
+
+
+def run_true_model(task: Task) -> dict[str, Any]:
+    """Our posterior, and its mode, under the true model: what is left is the price of learning."""
+    from latentpk import read_nonmem
+    from latentpk.models.published import build_published
+
+    unseen = task.unseen
+    with tempfile.TemporaryDirectory() as folder:
+        path = cohorts.write_forecast(unseen, Path(folder) / "unseen.csv")
+        population = published(unseen.population)
+        names = list(population.covariates)
+        cohort = read_nonmem(path, covariates=names, purpose="forecast")
+    block = ours.Block.of(build_published(population), cohort)
+    begun = time.perf_counter()
+    found = block.posteriors()
+    later = block.later(found)
+    seconds = time.perf_counter() - begun
+    shape = unseen.truth.shape
+    interval = (later.low.reshape(shape), later.high.reshape(shape))
+    mode = block.at(found.mode).reshape(shape)
+    scores = {
+        "true-posterior": score(unseen, later.ipred.reshape(shape), interval),
+        "true-map": score(unseen, mode),
+    }
+    return {
+        "scores": {name: one.json() for name, one in scores.items()},
+        "seconds": {"forecast": seconds},
         "rungs": later.methods,
     }
 
@@ -112,6 +143,7 @@ def run_pkvae(task: Task) -> dict[str, Any]:
 
 METHODS: dict[str, Method] = {
     "oracle": run_oracle,
+    "true-model": run_true_model,
     "auto": lambda task: run_ours(task, decoder="auto"),
     "compartment": lambda task: run_ours(
         task, decoder="compartment", structure=STRUCTURES[task.cohort]

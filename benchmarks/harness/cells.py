@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.command import say
+from benchmarks.harness.command import EVERYTHING, Choice, say
 from benchmarks.harness.machine import commit
 
 Result = dict[str, Any]
@@ -110,10 +110,9 @@ def run_cells(
     work: Callable[[Cell], Result],
     *,
     ledger: Ledger,
-    budget: float = float("inf"),
-    again: bool = False,
+    choice: Choice = EVERYTHING,
 ) -> Outcome:
-    """Run the cells that are not done yet, in order, until the budget is spent.
+    """Run the chosen cells that are not done yet, in order, until the budget is spent.
 
     A cell that raises is reported and left undone: the others go on.
 
@@ -121,18 +120,18 @@ def run_cells(
         cells: The plan.
         work: Cell to result (JSON values).
         ledger: Where finished cells are kept.
-        budget: Seconds after which no new cell starts.
-        again: Run finished cells again.
+        choice: Which cells, how long, and whether finished ones are run again.
 
     Returns:
         Every finished cell of the plan, whichever run finished it.
     """
     begun, records, failed = time.monotonic(), {}, {}
     for position, cell in enumerate(cells, start=1):
-        kept = None if again else ledger.read(cell)
-        if kept is None and time.monotonic() - begun < budget:
-            kept = _attempt(cell, work, ledger, failed)
-            state = "done" if kept else f"FAILED {failed[cell.name]}"
+        kept = ledger.read(cell)
+        wanted = choice.wants(dict(cell.settings)) and (kept is None or choice.again)
+        if wanted and time.monotonic() - begun < choice.budget:
+            kept = _attempt(cell, work, ledger, failed) or kept
+            state = f"FAILED {failed[cell.name]}" if cell.name in failed else "done"
             say(f"[{position}/{len(cells)}] {cell.name}: {state}")
         if kept is not None:
             records[cell.name] = kept

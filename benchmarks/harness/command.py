@@ -17,14 +17,17 @@ class Choice:
         again: Run finished cells again.
     """
 
-    only: tuple[str, ...]
-    budget: float
-    again: bool
+    only: tuple[str, ...] = ()
+    budget: float = float("inf")
+    again: bool = False
 
     def wants(self, settings: dict[str, object]) -> bool:
         """Whether a cell with these settings is chosen; "a,b" reads a or b."""
         values = {str(value) for value in settings.values()}
         return all(values & set(words.split(",")) for words in self.only)
+
+
+EVERYTHING = Choice()
 
 
 def parse(description: str, arguments: Sequence[str] | None = None) -> Choice:

@@ -1,7 +1,6 @@
 """Every touch of the package's Python interface, in one file: what the benchmarks ask of it."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,20 +59,20 @@ def fit(path: Path, recipe: Recipe) -> tuple[Any, float]:
     return fitted, time.perf_counter() - begun
 
 
-def read_unseen(path: Path, recipe: Recipe) -> Any:
-    """Read a table of patients to forecast."""
+def read_unseen(path: Path, model: Any) -> Any:
+    """Read a table of patients to forecast, as the fitted model wants it read."""
     from latentpk import read_nonmem
 
-    return read_nonmem(path, covariates=list(recipe.covariates), purpose="forecast")
+    return read_nonmem(path, **model.reading(), purpose="forecast")
 
 
-def forecast(model: Any, path: Path, recipe: Recipe) -> tuple[Later, float]:
+def forecast(model: Any, path: Path) -> tuple[Later, float]:
     """Forecast the rows of a table that are times to predict; the seconds it took.
 
     The table's times to predict must have an empty DV and its levels a value.
     """
     begun = time.perf_counter()
-    frame = model.forecast(read_unseen(path, recipe))
+    frame = model.forecast(read_unseen(path, model))
     seconds = time.perf_counter() - begun
     return later_rows(frame, path), seconds
 
@@ -100,17 +99,85 @@ def later_rows(frame: pl.DataFrame, path: Path) -> Later:
     )
 
 
-def map_forecast(model: Any, path: Path, recipe: Recipe) -> Floats:
+def map_forecast(model: Any, path: Path) -> Floats:
     """Concentrations [mg/L] at the posterior mode of each subject's times to predict, (row,)."""
-    found = []
-    for subject in read_unseen(path, recipe):
-        outputs = subject.outputs
-        times = np.asarray(outputs.time)[~np.asarray(outputs.is_level)]
-        if len(times):
-            found.append(map_concentration(model.posterior(subject), times))
-    return np.concatenate(found)
+    cohort = read_unseen(path, model)
+    block = Block.of(model.model, cohort, oral=model.fitted.chosen.route == "oral")
+    return block.at(block.posteriors(ladder=False).mode)
 
 
-def map_concentration(posterior: Any, times: Sequence[float] | Floats) -> Floats:
-    """Concentration [mg/L] at the posterior's mode, shape (time,)."""
-    return np.asarray(posterior.map(times), dtype=float)
+@dataclass(frozen=True)
+class Block:
+    """A latent model and a cohort to forecast with it, one level below ProfileVAE.
+
+    Attributes:
+        model: A LatentModel, trained or published.
+        cohort: Subjects with levels and times to predict.
+        records: Stacked records to condition on.
+        whole: Stacked records with every dose, to predict with.
+    """
+
+    model: Any
+    cohort: Any
+    records: Any
+    whole: Any
+
+    @staticmethod
+    def of(model: Any, cohort: Any, *, oral: bool = False) -> "Block":
+        """Stack a cohort's records; `oral` says where doses of undecided route go."""
+        from latentpk.models.record import stack_records
+
+        subjects, undecided = cohort.subjects, float(oral)
+        whole = stack_records(subjects, undecided=undecided, until_last_level=False)
+        return Block(model, cohort, stack_records(subjects, undecided=undecided), whole)
+
+    def posteriors(self, **settings: Any) -> Any:
+        """Posteriors of all subjects; settings are those of PosteriorSettings."""
+        from latentpk.inference.posterior import PosteriorSettings, posteriors
+
+        return posteriors(self.model, self.records, PosteriorSettings(**settings))
+
+    def later(self, posteriors: Any) -> Later:
+        """Forecast the times to predict from given posteriors."""
+        from latentpk.inference.prediction import predict
+        from latentpk.models.record import stack_queries
+
+        found = predict(self.model, self.whole, *stack_queries(self.cohort.subjects), posteriors)
+        rungs = posteriors.method
+        return Later(
+            ipred=self.asked(found.ipred),
+            pred=self.asked(found.pred),
+            low=self.asked(found.pi_lo),
+            high=self.asked(found.pi_hi),
+            methods={name: rungs.count(name) / len(rungs) for name in sorted(set(rungs))},
+        )
+
+    def at(self, eps: Floats) -> Floats:
+        """Concentrations [mg/L] at one point eps (subject, effect) each, (row,)."""
+        return self.later(self.given(eps[:, None, :])).ipred
+
+    def given(self, eps: Floats) -> Any:
+        """Evenly weighted draws eps (subject, draw, effect) as posteriors."""
+        from latentpk.inference.posterior import Posteriors
+
+        subjects, draws, _ = eps.shape
+        nothing = np.full(subjects, np.nan)
+        return Posteriors(
+            eps=eps,
+            weight=np.full((subjects, draws), 1 / draws),
+            mode=eps[:, 0],
+            objective=nothing,
+            k=nothing,
+            ess=nothing,
+            log_evidence=nothing,
+            method=("is",) * subjects,
+            rhat=nothing,
+        )
+
+    def asked(self, padded: Floats) -> Floats:
+        """The times to predict of each subject out of a padded block of outputs, (row,)."""
+        rows = [
+            row[: len(one.outputs.time)][~one.outputs.is_level]
+            for one, row in zip(self.cohort, padded, strict=True)
+        ]
+        return np.concatenate(rows)

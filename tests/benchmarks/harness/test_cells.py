@@ -2,8 +2,11 @@ import json
 
 import pytest
 from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
+from benchmarks.harness.command import Choice
 
 CELLS = [Cell({"n": n, "seed": seed}) for n in (100, 500) for seed in (1, 2)]
+
+NONE = Choice(budget=0)
 
 
 def product(cell):
@@ -17,7 +20,7 @@ def refuse(cell):
 def test_finished_cells_are_not_run_again(tmp_path):
     ledger = Ledger(tmp_path, {"version": 1})
     run_cells(CELLS[:2], product, ledger=ledger)
-    half = run_cells(CELLS, product, ledger=ledger, budget=0)
+    half = run_cells(CELLS, product, ledger=ledger, choice=NONE)
     assert (len(half.records), half.planned) == (2, 4)
     run_cells(CELLS, product, ledger=ledger)
     outcome = run_cells(CELLS, refuse, ledger=ledger)
@@ -26,9 +29,25 @@ def test_finished_cells_are_not_run_again(tmp_path):
     assert not outcome.failed
 
 
+def test_only_chosen_cells_are_run_and_the_others_still_counted(tmp_path):
+    ledger = Ledger(tmp_path, {})
+    run_cells(CELLS, product, ledger=ledger, choice=Choice(only=("1",)))
+    outcome = run_cells(CELLS, product, ledger=ledger, choice=Choice(only=("500", "2,3")))
+    assert sorted(outcome.records) == ["100_1", "500_1", "500_2"]
+
+
+def test_finished_cells_are_run_again_on_demand(tmp_path):
+    ledger, runs = Ledger(tmp_path, {}), []
+    for again in (False, True, False):
+        run_cells(
+            CELLS, lambda cell: runs.append(1) or {}, ledger=ledger, choice=Choice(again=again)
+        )
+    assert len(runs) == 2 * len(CELLS)
+
+
 def test_another_protocol_makes_cells_stale(tmp_path):
     run_cells(CELLS, product, ledger=Ledger(tmp_path, {"version": 1}))
-    outcome = run_cells(CELLS, product, ledger=Ledger(tmp_path, {"version": 2}), budget=0)
+    outcome = run_cells(CELLS, product, ledger=Ledger(tmp_path, {"version": 2}), choice=NONE)
     assert not outcome.records
 
 
