@@ -3,8 +3,8 @@ import polars as pl
 import pytest
 
 from latentpk.errors import InputError
-from latentpk.records.findings import SHOWN, Findings
-from latentpk.records.table import read_table
+from latentpk.records.findings import Findings
+from latentpk.records.table import SHOWN, read_table
 
 
 def _findings(size=3):

@@ -49,6 +49,18 @@ def test_value_and_limit_are_in_internal_units_and_dv_as_written(read):
     np.testing.assert_array_equal(cohort[0].outputs.dv, [5000])
 
 
+def test_dv_and_limit_may_have_different_units(read):
+    text = HEAD + DOSE + "1,1,0,.,5000,2,.,.\n1,2,0,.,1000,2,.,.\n" + SECOND
+    levels = read(text, units="DV=ng/mL,LLOQ=mg/L")[0].levels
+    np.testing.assert_allclose(levels.value, [5, 2])
+    np.testing.assert_array_equal(levels.censored, [False, True])
+
+
+def test_levels_of_several_compartments_are_warned_of(read):
+    text = "ID,TIME,AMT,DV,CMT\n1,0,10,.,1\n1,1,.,5,2\n1,1,.,6,3\n2,0,10,.,1\n2,1,.,5,2\n"
+    assert any("levels of CMT 2, 3 are read as one" in notice for notice in read(text).notices)
+
+
 def test_a_zero_without_a_limit_stays_a_level_and_is_told(read):
     cohort = read(HEAD + DOSE + "1,1,0,.,0,.,.,.\n" + SECOND)
     np.testing.assert_array_equal(cohort[0].levels.value, [0])

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from latentpk.errors import InputError
-from latentpk.records.table import read_table
+from latentpk.records.table import SHOWN, read_table
 
 DATA = {
     "ID": [1, 1, 2],
@@ -20,7 +20,6 @@ def test_subjects_are_runs_of_one_id():
     table = read_table(pl.DataFrame(DATA))
     assert table.ids == ("1", "2")
     np.testing.assert_array_equal(table.start, [0, 2, 3])
-    np.testing.assert_array_equal(table.subject, [0, 0, 1])
     np.testing.assert_array_equal(table.order, [0, 1, 0])
 
 
@@ -43,6 +42,35 @@ def test_any_frame_gives_the_same_table(frame):
     assert table.ids == ("1", "2")
     assert table.frame["AMT"].to_list() == [10.0, None, 10.0]
     assert table.written["DV"].to_list() == ["", "2.5", ""]
+
+
+def test_a_pandas_frame_of_mixed_cells_is_read_as_text():
+    frame = pd.DataFrame(
+        {
+            "ID": pd.Series([1, 1, "b"], dtype=object),
+            "TIME": pd.Series([0, 1, 2], dtype="Int64"),
+            "AMT": [10, "", None],
+            "DV": pd.Categorical([".", "5", None]),
+            7: [1, 2, 3],
+        }
+    )
+    table = read_table(frame)
+    assert table.ids == ("1", "b")
+    assert table.frame["AMT"].to_list() == ["10", None, None]
+    assert table.frame["DV"].to_list() == [None, "5", None]
+    assert table.written["TIME"].to_list() == ["0", "1", "2"]
+
+
+def test_columns_of_lists_are_left_out():
+    table = read_table(pl.DataFrame(DATA | {"NOTES": [[1], [2], []]}))
+    assert "NOTES" not in table.frame.columns
+    assert "NOTES" in table.notices[0]
+
+
+def test_a_frame_with_equal_names_is_refused():
+    frame = pd.DataFrame([[1, 2]], columns=["ID", "ID"])
+    with pytest.raises(InputError, match="Give every column its own name"):
+        read_table(frame)
 
 
 def test_equal_frames_have_equal_digests():
@@ -113,6 +141,11 @@ def test_a_subject_that_comes_back_and_a_missing_id_are_problems():
         "subject a, record 1, column ID",
         "subject (missing), record 1, column ID",
     ]
+
+
+def test_a_table_sorted_by_time_is_not_blamed_record_by_record():
+    frame = pl.DataFrame({"ID": ["a", "b"] * 1000, "TIME": 0, "AMT": 1, "DV": 1})
+    assert len(read_table(frame).problems) == SHOWN + 1
 
 
 def test_what_is_no_frame_is_refused():

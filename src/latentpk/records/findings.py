@@ -5,9 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from latentpk.errors import InputError, Problem
-from latentpk.records.table import Table
-
-SHOWN = 200  # records named for one rule; the rest are counted
+from latentpk.records.table import SHOWN, Table
 
 
 class Findings:

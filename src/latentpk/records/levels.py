@@ -60,6 +60,7 @@ def read_levels(
     level = level & ~dropped
     value, lloq, censored = _values(findings, units, level, events.below)
     _duplicates(findings, level, clock, value)
+    _note_sites(findings, level)
     return Levels(level, output, value, lloq, censored, chosen)
 
 
@@ -98,16 +99,27 @@ def _choose(
     return float(found[0])
 
 
+def _note_sites(findings: Findings, level: np.ndarray) -> None:
+    sites = np.unique(parsed(findings, "CMT")[level])
+    sites = sites[~np.isnan(sites)]
+    if len(sites) > 1:
+        there = ", ".join(f"{site:g}" for site in sites[:20])
+        findings.notice(
+            f"Warning: levels of CMT {there} are read as one quantity; tell them apart by DVID."
+        )
+
+
 def _values(
     findings: Findings, units: Units, level: np.ndarray, below: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    table = findings.table
     limit = numbers(findings, "LLOQ", within=level)
     rule, mend = "A limit of quantification is above 0", "Correct it or leave it empty"
     findings.flag(limit <= 0, "LLOQ", "LLOQ is {}", rule, mend)
+    limit = limit * units.factor("LLOQ")
     marked = level & below
     # the DV of a record marked as below a known limit is never read: laboratories write anything
     value = numbers(findings, "DV", within=level & ~(marked & ~np.isnan(limit)))
+    value = value * units.factor("DV")
     marked_alone = marked & np.isnan(limit)
     findings.flag(
         marked_alone & ~(value > 0),
@@ -124,9 +136,7 @@ def _values(
             f"{zero} levels are 0 without a limit of quantification (LLOQ): kept as measured "
             "zeros, which only an additive error can explain."
         )
-    if table.has("DV"):
-        value = np.where(censored, limit, value)
-    return value * units.factor("DV"), limit * units.factor("LLOQ"), censored
+    return np.where(censored, limit, value), limit, censored
 
 
 def _duplicates(findings: Findings, level: np.ndarray, clock: Clock, value: np.ndarray) -> None:

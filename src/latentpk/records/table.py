@@ -20,6 +20,8 @@ RESERVED = frozenset(
     }
 )
 MISSING = ("", ".", "NA")
+SHOWN = 200  # records named for one rule; the rest are counted
+_NO_ID = "(missing)"
 _SLICE = 100_000
 
 
@@ -57,11 +59,6 @@ class Table:
     def has(self, column: str) -> bool:
         """Whether the table has this column."""
         return column in self.frame.columns
-
-    @property
-    def subject(self) -> np.ndarray:
-        """Subject of each record, shape (row,)."""
-        return np.repeat(np.arange(len(self.ids)), np.diff(self.start))
 
     @property
     def order(self) -> np.ndarray:
@@ -115,25 +112,44 @@ def read_table(source: Any, *, max_bytes: int = MAX_BYTES) -> Table:
 
 
 def _frame(source: Any) -> pl.DataFrame:
+    rule = "A source is the path of a CSV file or a data frame"
     try:
         frame = nw.from_native(source)
+        eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+        names = eager.columns
     except TypeError:
-        problem = Problem(
-            "the source",
-            f"it is a {type(source).__name__}",
-            "A source is the path of a CSV file or a data frame",
-            "Pass a path or a polars, pandas or Arrow table",
-        )
-        raise InputError([problem]) from None
-    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-    return eager.to_polars()
+        found, mend = f"it is a {type(source).__name__}", "Pass a path or a polars or pandas frame"
+        raise InputError([Problem("the source", found, rule, mend)]) from None
+    except nw.exceptions.NarwhalsError as error:
+        found, mend = f"it cannot be used ({error})", "Give every column its own name"
+        raise InputError([Problem("the source", found, rule, mend)]) from None
+    if eager.implementation.is_polars():
+        return eager.to_polars()
+    # cell by cell: converting a pandas frame with text as a whole would need pyarrow
+    columns = zip(names, eager.iter_columns(), strict=True)
+    return pl.DataFrame([_series(str(name), column) for name, column in columns])
+
+
+def _series(name: str, column: nw.Series[Any]) -> pl.Series:
+    if column.dtype.is_float() or column.dtype.is_integer():
+        values = column.to_numpy()
+        return pl.Series(name, values if values.dtype.kind in "iuf" else column.to_list())
+    lost = column.is_null().to_list()
+    cells = zip(column.to_list(), lost, strict=True)
+    return pl.Series(name, [None if gone else str(cell) for cell, gone in cells], pl.String)
 
 
 def _digest(frame: pl.DataFrame) -> str:
-    digest = hashlib.sha256(",".join(map(str, frame.columns)).encode())
+    frame = frame.select(_plain(frame))
+    digest = hashlib.sha256(",".join(frame.columns).encode())
     for part in frame.iter_slices(_SLICE):
         digest.update(part.select(pl.all().cast(pl.String)).write_csv().encode())
     return digest.hexdigest()
+
+
+def _plain(frame: pl.DataFrame) -> list[str]:
+    kinds = frame.schema.items()
+    return [name for name, kind in kinds if not (kind.is_nested() or kind.is_object())]
 
 
 def _units_line(comments: tuple[str, ...]) -> str:
@@ -161,7 +177,11 @@ def _named(
     small = [n for n in header if n.strip().upper() in RESERVED and n.strip() != n.strip().upper()]
     if small:
         notices.append(f"Column names are read as capitals: {', '.join(small)}.")
-    return frame.select([pl.col(old).alias(new) for old, new in kept.items()])
+    plain = set(_plain(frame))
+    nested = [new for old, new in kept.items() if old not in plain]
+    if nested:
+        notices.append(f"Columns left out, since they hold no plain cells: {', '.join(nested)}.")
+    return frame.select([pl.col(old).alias(new) for old, new in kept.items() if old in plain])
 
 
 def _cleaned(frame: pl.DataFrame) -> pl.DataFrame:
@@ -217,7 +237,7 @@ def _runs(frame: pl.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
     ids = frame["ID"]
     if ids.dtype.is_float() and (ids.drop_nulls() % 1 == 0).all():
         ids = ids.cast(pl.Int64)  # a whole number stays one, though a frame made it a float
-    ids = ids.cast(pl.String).fill_null("(missing)")
+    ids = ids.cast(pl.String).fill_null(_NO_ID)
     new = (ids != ids.shift()).fill_null(True).to_numpy()
     first = np.flatnonzero(new)
     return tuple(ids.gather(first).to_list()), np.append(first, len(ids))
@@ -226,14 +246,21 @@ def _runs(frame: pl.DataFrame) -> tuple[tuple[str, ...], np.ndarray]:
 def _contiguous(table: Table) -> list[Problem]:
     seen: set[str] = set()
     problems = []
-    for name, row in zip(table.ids, table.start[:-1], strict=True):
-        where = f"{table.place(int(row))}, column ID"
-        if name == "(missing)":
+    for name, row in zip(table.ids, table.start[:-1].tolist(), strict=True):
+        lost, again = name == _NO_ID, name in seen
+        seen.add(name)
+        if not (lost or again):
+            continue
+        if len(problems) == SHOWN:  # a file sorted by TIME breaks the rule in every record
+            rule, mend = "The records of a subject stand together", "Sort by ID and TIME"
+            problems.append(Problem("column ID", "more records like these", rule, mend))
+            break
+        where = f"{table.place(row)}, column ID"
+        if lost:
             rule, mend = "Every record belongs to a subject", "Fill in ID"
             problems.append(Problem(where, "ID is missing", rule, mend))
-        elif name in seen:
+        else:
             found = f"subject {name} comes back after records of another subject"
             rule, mend = "The records of a subject stand together", "Sort by ID and TIME"
             problems.append(Problem(where, found, rule, mend))
-        seen.add(name)
     return problems
