@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,7 @@ from latentpk.models.published import (
     RandomEffects,
     ResidualError,
     Sigmoid,
+    build_published,
     loading,
     log_typical,
 )
@@ -132,3 +134,33 @@ def test_parameters_must_be_those_of_the_structure():
     good = read_model("theophylline").population.model_dump()
     with pytest.raises(ValidationError, match="1c-oral-lag has parameters"):
         PopulationModel.model_validate(good | {"structure": "1c-oral-lag"})
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_published_model_is_a_latent_model(name):
+    card = read_model(name)
+    population = card.population
+    model = build_published(population)
+    x = jnp.array([covariate.soft[0] for covariate in card.required])
+    assert model.effects == len(population.variability.parameters)
+    assert model.encoder is None
+    np.testing.assert_array_equal(model.prior.location(x), log_typical(population)(x))
+    np.testing.assert_array_equal(model.prior.chol(), loading(population))
+    assert str(model.decoder.structure) == population.structure
+
+
+def test_its_residual_is_the_published_one():
+    residual = build_published(read_model("vancomycin-goti-2018").population).residual
+    f = jnp.array([0.0, 10.0, 30.0])
+    np.testing.assert_allclose(residual.sd(f), np.hypot(3.4, 0.227 * f), rtol=1e-8)
+    additive = build_published(read_model("theophylline").population).residual
+    np.testing.assert_allclose(additive.sd(f), 0.694, rtol=1e-8)
+
+
+def test_it_can_be_compiled_and_differentiated():
+    model = build_published(read_model("vancomycin-goti-2018").population)
+    place = eqx.filter_jit(lambda m, x: m.prior.location(x) + m.prior.chol() @ jnp.ones(3))
+    x = jnp.array([90.0, 0.0, 70.0])
+    assert np.isfinite(place(model, x)).all()
+    slope = eqx.filter_grad(lambda m: place(m, x).sum())(model)
+    assert np.isfinite(slope.prior.root).all()

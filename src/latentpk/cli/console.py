@@ -63,11 +63,22 @@ class Console:
             yield report
 
 
-def start(*, quiet: bool, threads: int) -> Console:
-    """Begin a verb: set the threads before jax is imported, and hear warnings as sentences."""
-    from latentpk.compilation import set_threads
+def start(*, quiet: bool, threads: int, compiles: bool = True) -> Console:
+    """Begin a verb: threads before jax is imported, programs from the disk, warnings as sentences.
+
+    Args:
+        quiet: Whether to print errors only.
+        threads: CPU threads.
+        compiles: Whether this verb runs programs worth keeping for the next process.
+
+    Returns:
+        Where the verb prints.
+    """
+    from latentpk.compilation import cache_programs, set_threads
 
     set_threads(threads)
+    if compiles:
+        cache_programs()
     console = Console(quiet)
 
     def heard(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,7 +1,7 @@
 """`latentpk fit`: train a model on a population."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,7 +57,7 @@ def fit(
     impute: Annotated[
         Impute | None,
         typer.Option(
-            help="Fill a covariate that a whole subject lacks. [default: an error]",
+            help="Fill a covariate that a whole subject lacks; without, that is an error.",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,7 @@ def fit(
         int | None,
         typer.Option(
             min=1,
-            help="Passes over the data. [default: until the held-out subjects gain no more]",
+            help="Most passes over the data. Without: until held-out subjects gain no more.",
             show_default=False,
         ),
     ] = None,
@@ -75,8 +75,8 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a population of patients."""
-    console = start(quiet=quiet, threads=threads)
     _check_folder(out)
+    console = start(quiet=quiet, threads=threads)
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.profile import ProfileVAE
 
@@ -93,7 +93,8 @@ def fit(
         )
     console.say(f"{data}: {len(cohort)} subjects")
     console.notices(cohort.notices)
-    settings = {"decoder": decoder.value, "structure": structure, "route": route.value}
+    settings: dict[str, Any] = {"decoder": decoder.value, "structure": structure}
+    settings["route"] = route.value
     if epochs is not None:
         settings["epochs"] = epochs
     model = ProfileVAE(**settings, seed=seed)

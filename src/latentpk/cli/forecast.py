@@ -35,7 +35,7 @@ def forecast(
         float | None,
         typer.Option(
             metavar="H",
-            help="Use only levels and covariates up to this time [h]. [default: all]",
+            help="Use only levels and covariates up to this time, in hours. Without: all.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +45,7 @@ def forecast(
     draws: Annotated[
         int | None,
         typer.Option(
-            min=100, help="Posterior draws of a subject. [default: 1000]", show_default=False
+            min=100, help="Posterior draws of a subject. Without: the model's.", show_default=False
         ),
     ] = None,
     seed: Seed = 0,
@@ -57,8 +57,8 @@ def forecast(
 
     One row for each level and prediction time (EVID 2, or EVID 0 with MDV 1) of the file.
     """
-    console = start(quiet=quiet, threads=threads)
     check_output(out, data)
+    console = start(quiet=quiet, threads=threads)
     if plots is not None and plots.exists() and not plots.is_dir():
         raise InputError(f"--plots {plots} is a file. Name a folder.")
     from latentpk.records.nonmem import read_nonmem

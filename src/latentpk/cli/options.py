@@ -68,8 +68,8 @@ UnitsText = Annotated[
     typer.Option(
         "--units",
         metavar="TEXT",
-        help="Units of the file's columns, such as TIME=h,AMT=mg,DV=ng/mL,WT=kg,SCR=umol/L. "
-        "[default: h, mg, mg/L, or the file's own '# units:' line]",
+        help="Units of the file's columns, such as TIME=min,DV=ng/mL. "
+        "Without: h, mg, mg/L, or the file's own '# units:' line.",
         show_default=False,
         rich_help_panel=_EVERYWHERE,
     ),

@@ -24,7 +24,7 @@ def show(
     quiet: Quiet = False,
 ) -> None:
     """Print a model's card: data, covariates, decoder, training, versions and hashes."""
-    console = start(quiet=quiet, threads=threads)
+    console = start(quiet=quiet, threads=threads, compiles=False)
     from latentpk.library.card import LibraryModel
     from latentpk.library.catalog import open_model
 

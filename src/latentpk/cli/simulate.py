@@ -30,8 +30,8 @@ def simulate(
     Plausible covariates, practical doses, one to four levels in the first days and some later,
     with measurement error, as a NONMEM table.
     """
-    console = start(quiet=quiet, threads=threads)
     check_output(out)
+    console = start(quiet=quiet, threads=threads)
     from latentpk.library.catalog import open_model
     from latentpk.storage import write_file
     from latentpk.workflows.simulate import simulate as run

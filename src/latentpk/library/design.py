@@ -1,5 +1,6 @@
 """How a plausible cohort is drawn: covariates, practical doses and routine sampling, as data."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -58,6 +59,11 @@ class Bernoulli(Frozen):
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""
         return float(random.random() < self.probability)
+
+
+def is_whole(distribution: Normal | LogNormal | Bernoulli) -> bool:
+    """Whether a distribution draws whole numbers, which a table then writes as such."""
+    return isinstance(distribution, Bernoulli) or distribution.decimals <= 0
 
 
 Distribution = Annotated[Normal | LogNormal | Bernoulli, Field(discriminator="kind")]
@@ -171,9 +177,11 @@ class Design(Frozen):
     lloq: Positive | None = None
 
 
-def _within(draw: object, limits: Normal | LogNormal) -> float:
+def _within(draw: Callable[[], float], limits: Normal | LogNormal) -> float:
+    """Draw until the rounded value fits; a range that is never met gives its nearest end."""
+    value = limits.low
     for _ in range(1000):
-        value = round(float(draw()), limits.decimals)  # type: ignore[operator]
+        value = round(float(draw()), limits.decimals)
         if limits.low <= value <= limits.high:
             return value
     return min(max(value, limits.low), limits.high)

@@ -140,7 +140,7 @@ def cohort_figure(curves: list[Curve], held_out: HeldOut, *, title: str = "") ->
     columns = 2 if len(shown) > 1 else 1
     rows = max(-(-len(shown) // columns), 1)
     figure = Figure(figsize=(13.5, 2.2 + 2.5 * rows), layout="constrained", facecolor="white")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.55, 1), wspace=0.03)
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.55, 1), wspace=0.03)[0]
     for i, curve in enumerate(shown):
         axes = left.add_subplot(rows, columns, i + 1)
         _draw_curve(axes, curve)

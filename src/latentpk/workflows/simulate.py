@@ -17,7 +17,7 @@ from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.superposition import concentration
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
-from latentpk.library.design import Design
+from latentpk.library.design import Design, is_whole
 from latentpk.models.published import ResidualError, loading, log_typical
 from latentpk.units import Units, parse_units
 from latentpk.workflows.schedule import Schedule, draw_schedule
@@ -153,10 +153,11 @@ def _simulate_block(
         records.append(_records(patient, design, levels))
         times = patient.schedule.levels
         truths.append({"ID": np.full(times.size, patient.id), "TIME": times, "CONC": curve})
+    whole = [pl.col(c.name).cast(pl.Int64) for c in model.covariates if is_whole(c.sample)]
     names = [name.upper() for name in model.population.names]
     table = pl.DataFrame({"ID": [patient.id for patient in patients]})
     return (
-        pl.concat([pl.DataFrame(columns) for columns in records]),
+        pl.concat([pl.DataFrame(columns) for columns in records]).with_columns(whole),
         table.with_columns(pl.Series(n, parameters[:, k]) for k, n in enumerate(names)),
         pl.concat([pl.DataFrame(columns) for columns in truths]),
     )
@@ -220,14 +221,14 @@ def _program(structure: Structure, paths: Paths) -> Callable[..., Float[Array, "
 def _doses(patients: list[_Patient], *, oral: bool) -> Doses:
     """Stack the doses of the patients, each field (subject, dose); padding has amount 0."""
     time = _stack([patient.schedule.times for patient in patients])
-    nothing, never = np.zeros_like(time), np.full_like(time, np.inf)
+    nothing, never = jnp.zeros(time.shape), jnp.full(time.shape, jnp.inf)
     return Doses(
-        time=time,
-        order=np.broadcast_to(np.arange(time.shape[1], dtype=float), time.shape),
-        amount=_stack([patient.schedule.amounts for patient in patients]),
+        time=jnp.asarray(time),
+        order=jnp.broadcast_to(jnp.arange(time.shape[1], dtype=float), time.shape),
+        amount=jnp.asarray(_stack([patient.schedule.amounts for patient in patients])),
         rate=nothing,
-        duration=_stack([patient.schedule.durations for patient in patients]),
-        depot=np.full_like(time, float(oral)),
+        duration=jnp.asarray(_stack([patient.schedule.durations for patient in patients])),
+        depot=jnp.full(time.shape, float(oral)),
         interval=nothing,
         steady=nothing,
         until=never,
@@ -296,5 +297,7 @@ def _stack(rows: list[np.ndarray]) -> np.ndarray:
     return np.stack([np.r_[row, np.zeros(width - row.size)] for row in rows])
 
 
-def _fill(values: np.ndarray, count: int) -> np.ndarray:
-    return np.concatenate([values, np.repeat(values[:1], count, axis=0)])
+def _fill(values: Array | np.ndarray, count: int) -> Array:
+    """Repeat the first row `count` times at the end."""
+    values = jnp.asarray(values)
+    return jnp.concatenate([values, jnp.repeat(values[:1], count, axis=0)])
