@@ -100,6 +100,11 @@ def test_an_age_may_be_zero(read, problems, value, fine):
         assert len(problems(text)) == 2
 
 
+def test_an_infinite_covariate_is_no_warning_but_a_problem(problems):
+    text = "ID,TIME,AMT,DV,X\n1,0,10,.,inf\n1,1,.,5,inf\n2,0,10,.,inf\n2,1,.,5,inf\n"
+    assert any("not finite" in problem.found for problem in problems(text, covariates=["X"]))
+
+
 def test_other_covariates_may_be_negative(read):
     cohort = read("ID,TIME,AMT,DV,LOGP\n1,0,10,.,-1.5\n1,1,.,5,-1.5\n2,0,10,.,2\n2,1,.,5,2\n")
     assert cohort[0].covariates[0, 0] == -1.5

@@ -67,6 +67,11 @@ def test_a_zero_without_a_limit_stays_a_level_and_is_told(read):
     assert any("1 levels are 0 without a limit" in notice for notice in cohort.notices)
 
 
+def test_an_infinite_level_cannot_be_dropped(problems):
+    text = HEAD + DOSE + "1,1,0,.,-inf,.,.,.\n1,2,0,.,3,.,.,.\n" + SECOND
+    assert "not finite" in problems(text, negative="drop")[0].found
+
+
 def test_negative_levels_can_be_dropped_on_request(read):
     cohort = read(HEAD + DOSE + "1,1,0,.,-2,.,.,.\n1,2,0,.,3,.,.,.\n" + SECOND, negative="drop")
     np.testing.assert_array_equal(cohort[0].levels.value, [3])

@@ -69,7 +69,7 @@ def _found(findings: Findings, purpose: str) -> list[str]:
         # a column of numbers with a typo is a covariate with a problem, not a text
         if not filled.any() or (np.isnan(values[filled]).mean() > 0.5 and name not in PHYSICAL):
             text.append(name)
-        elif purpose == "fit" and np.ptp(values[filled]) == 0:  # nan, so kept, where one is text
+        elif purpose == "fit" and _constant(values[filled]):  # with a text among them it is kept
             constant.append(name)
         else:
             names.append(name)
@@ -120,11 +120,14 @@ def _read(findings: Findings, units: Units, name: str) -> np.ndarray:
 def _refuse_constant(findings: Findings, names: list[str], columns: list[np.ndarray]) -> None:
     for name, values in zip(names, columns, strict=True):
         filled = values[~np.isnan(values)]
-        constant = len(filled) == 0 or np.ptp(filled) == 0
-        if constant and not findings.blamed(name).any():
+        if _constant(filled) and not findings.blamed(name).any():
             found = f"it is {filled[0]:g} everywhere" if len(filled) else "it is empty"
             rule, mend = "A covariate to learn from varies", "Leave it out of the covariates"
             findings.add(f"column {name}", found, rule, mend)
+
+
+def _constant(values: np.ndarray) -> bool:
+    return len(values) == 0 or bool((values == values[0]).all())
 
 
 def _kind(name: str, values: np.ndarray) -> Kind:

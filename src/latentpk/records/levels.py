@@ -66,7 +66,8 @@ def read_levels(
 
 def _negative(findings: Findings, level: np.ndarray, policy: str) -> np.ndarray:
     """Negative levels that are dropped; they are refused unless that was asked for."""
-    bad = level & (parsed(findings, "DV") < 0)
+    written = parsed(findings, "DV")
+    bad = level & (written < 0) & np.isfinite(written)
     if policy == "drop" and bad.any():
         findings.notice(f"{int(bad.sum())} negative levels are not conditioned on, as asked for.")
         return bad
