@@ -61,15 +61,23 @@ def test_quiet_hides_everything_but_errors(capsys):
     assert (captured.out, captured.err) == ("", "")
 
 
-def test_progress_shows_a_bar_for_each_label(capsys):
+def test_progress_shows_a_bar_for_each_piece_of_work(capsys):
     with Console(quiet=False).progress() as report:
-        report(1, 2, "reading")
-        report(2, 2, "reading")
-        report(3, 3, "training")
+        for step, label in enumerate(("reading", "checking", "read"), start=1):
+            report(step, 3, label)
+        report(1, 8, "choosing")
+        report(3, 8, "choosing")
+        report(200, 200, "training")
     shown = capsys.readouterr().err
-    assert "reading" in shown
-    assert "training" in shown
+    assert "reading" not in shown  # its bar went on under the name of the next step
+    assert [line.split()[0] for line in shown.splitlines() if line.strip()] == [
+        "read",
+        "choosing",
+        "training",
+    ]
     assert "3/3" in shown
+    assert "3/8" not in shown  # chosen after three trials: that work is done
+    assert "200/200" in shown
 
 
 def test_warnings_of_the_package_are_said_as_sentences(capsys):

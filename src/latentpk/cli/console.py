@@ -43,7 +43,7 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """Show one bar for each label that is reported as (done, total, label)."""
+        """Show a bar for each piece of work that is reported as (done, total, label)."""
         if self.quiet:
             yield lambda done, total, label: None
             return
@@ -53,14 +53,34 @@ class Console:
 
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
         with Bars(*columns, TimeElapsedColumn(), console=Rich(stderr=True)) as bars:
-            tasks: dict[str, Any] = {}
+            work = _Work(bars)
+            yield work.report
+            work.close()
 
-            def report(done: int, total: int, label: str) -> None:
-                if label not in tasks:
-                    tasks[label] = bars.add_task(label, total=total)
-                bars.update(tasks[label], completed=done, total=total)
 
-            yield report
+class _Work:
+    """The bar in use: steps of one count share it, another count or a restart begins the next."""
+
+    def __init__(self, bars: Any) -> None:
+        self.bars = bars
+        self.task: Any = None
+        self.state = (0, 0)
+
+    def report(self, done: int, total: int, label: str) -> None:
+        """Move the bar."""
+        before, whole = self.state
+        if self.task is None or total != whole or done < before:
+            self.close()
+            self.task = self.bars.add_task(label, total=total)
+        self.bars.update(self.task, completed=done, total=total, description=label)
+        self.state = (done, total)
+
+    def close(self) -> None:
+        """Fill the bar: work that ended early (a choice made, training that converged) is done."""
+        if self.task is not None:
+            self.bars.update(
+                self.task, total=max(self.state[0], 1), completed=max(self.state[0], 1)
+            )
 
 
 def start(*, quiet: bool, threads: int, compiles: bool = True) -> Console:
