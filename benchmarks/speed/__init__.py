@@ -1,0 +1,1 @@
+"""Seconds and memory: whole processes, a warm process, growth with the number of subjects."""
