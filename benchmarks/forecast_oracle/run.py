@@ -11,7 +11,7 @@ from benchmarks.harness.cells import Cell, Ledger, Outcome, run_cells, write_jso
 
 FOLDER = Path(__file__).parent
 SEEDS, SIZES = (1, 2, 3), (100, 500)
-PROTOCOL = {"version": 1, "unseen": UNSEEN, "structures": STRUCTURES}
+PROTOCOL = {"version": 2, "unseen": UNSEEN, "structures": STRUCTURES}
 LEDGER = Ledger(FOLDER, PROTOCOL)
 PUBLISHED = ("vancomycin-2c-infusion", "oral-1c")  # whose truth our compartments can be
 BARS = (  # cohort, n, method, largest ratio to the oracle

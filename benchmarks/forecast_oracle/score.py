@@ -10,6 +10,7 @@ from benchmarks.forecast_oracle.cohorts import Patients
 from benchmarks.harness.statistics import Interval, bootstrap, root_mean_square
 
 Floats = NDArray[np.float64]
+LEVEL = 0.9  # of the intervals
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Score:
         squares: Sum of (log forecast - log truth)^2, shape (patient,).
         counts: Scored times, shape (patient,).
         inside: New measurements within the 90 % interval, shape (patient,), or None.
+        penalty: Sum of the interval's scores [mg/L], shape (patient,), or None.
     """
 
     squares: Floats
     counts: Floats
     inside: Floats | None = None
+    penalty: Floats | None = None
 
     @property
     def log_rmse(self) -> float:
@@ -64,15 +67,19 @@ def score(
         raise ValueError(f"A finite forecast of shape {patients.truth.shape} is needed.")
     floor = patients.population.floor
     error = np.log(np.maximum(forecast, floor)) - np.log(patients.truth)
-    inside = None
+    inside = penalty = None
     if interval is not None:
         low, high = interval
         within = (patients.fresh >= low) & (patients.fresh <= high)
+        missed = np.maximum(low - patients.fresh, 0) + np.maximum(patients.fresh - high, 0)
+        each = high - low + 2 / (1 - LEVEL) * missed
         inside = (within & patients.scored).sum(axis=1).astype(float)
+        penalty = np.where(patients.scored, each, 0.0).sum(axis=1)
     return Score(
         squares=np.where(patients.scored, error**2, 0.0).sum(axis=1),
         counts=patients.scored.sum(axis=1).astype(float),
         inside=inside,
+        penalty=penalty,
     )
 
 
@@ -102,16 +109,30 @@ def ratio(method: Sequence[Score], oracle: Sequence[Score], *, draws: int = 2000
 
 def coverage(scores: Sequence[Score], *, draws: int = 2000) -> Interval:
     """Share of new measurements within 90 % intervals, mean over seeds, bootstrapped by patient."""
+    pairs = [(one.inside, one.counts) for one in scores if one.inside is not None]
 
     def share(chosen: list[NDArray[np.intp]]) -> float:
-        return float(
-            np.mean(
-                [
-                    one.inside[index].sum() / one.counts[index].sum()
-                    for one, index in zip(scores, chosen, strict=True)
-                    if one.inside is not None
-                ]
-            )
-        )
+        parts = zip(pairs, chosen, strict=True)
+        return float(np.mean([a[index].sum() / b[index].sum() for (a, b), index in parts]))
 
-    return bootstrap(share, [len(one.counts) for one in scores], draws=draws)
+    return bootstrap(share, [len(counts) for _, counts in pairs], draws=draws)
+
+
+def interval_score(
+    method: Sequence[Score], oracle: Sequence[Score], *, draws: int = 2000
+) -> Interval:
+    """Mean over seeds of the ratio of two methods' interval scores, bootstrapped by patient.
+
+    An interval's score is its width plus 20 times the distance by which the measurement misses it.
+    """
+    pairs = [
+        (mine.penalty, best.penalty)
+        for mine, best in zip(method, oracle, strict=True)
+        if mine.penalty is not None and best.penalty is not None
+    ]
+
+    def mean_ratio(chosen: list[NDArray[np.intp]]) -> float:
+        parts = zip(pairs, chosen, strict=True)
+        return float(np.mean([a[index].sum() / b[index].sum() for (a, b), index in parts]))
+
+    return bootstrap(mean_ratio, [len(mine) for mine, _ in pairs], draws=draws)

@@ -64,5 +64,5 @@ def run(command: Sequence[str], *, cache: Path) -> Spent:
         text = output.read()
     if process.returncode != 0:
         raise RuntimeError(f"exit {process.returncode}: {text[-500:]}")
-    unit = 1e9 if sys.platform == "darwin" else 1e6  # macOS counts bytes, Linux kilobytes
-    return Spent(seconds, usage.ru_maxrss / unit, text)
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return Spent(seconds, usage.ru_maxrss * unit / 1e9, text)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from benchmarks.forecast_oracle import cohorts
 from benchmarks.forecast_oracle.populations import POPULATIONS
-from benchmarks.forecast_oracle.score import Score, coverage, ratio, score
+from benchmarks.forecast_oracle.score import Score, coverage, interval_score, ratio, score
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,12 @@ def test_a_score_survives_its_file(patients):
     again = Score.parse(found.json())
     assert again.log_rmse == pytest.approx(found.log_rmse, rel=1e-6)
     assert again.coverage == found.coverage
+
+
+def test_the_interval_score_is_width_and_twenty_times_the_miss(patients):
+    fresh = patients.fresh
+    narrow = score(patients, patients.truth, (fresh - 1, fresh + 1))
+    missing = score(patients, patients.truth, (fresh + 0.1, fresh + 2.1))
+    assert narrow.penalty.sum() == pytest.approx(2 * narrow.counts.sum())
+    assert missing.penalty.sum() == pytest.approx((2 + 20 * 0.1) * missing.counts.sum())
+    assert interval_score([missing], [narrow], draws=20).value == pytest.approx(2)
