@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.superposition import concentration
 from latentpk.library.catalog import list_models, read_model
 from latentpk.models.published import (
     Additive,
@@ -164,3 +167,15 @@ def test_it_can_be_compiled_and_differentiated():
     assert np.isfinite(place(model, x)).all()
     slope = eqx.filter_grad(lambda m: place(m, x).sum())(model)
     assert np.isfinite(slope.prior.root).all()
+
+
+def test_golden_patient_has_the_reference_population_prediction():
+    population = read_model("vancomycin-goti-2018").population
+    x = jnp.array([90.0, 0.0, 70.0])  # CRCL, DIAL, WT
+    assert population.covariates == ("CRCL", "DIAL", "WT")
+    structure = Structure.parse(population.structure)
+    doses = Doses.of(jnp.array([0.0, 12.0, 24.0, 36.0]), 1000.0, duration=1.0)
+    response = structure.response(jnp.exp(log_typical(population)(x)))
+    pred = concentration(doses, jnp.array([39.0, 47.5]), response=response)
+    # PRED of patient 1 in the reference table of MAP estimates
+    np.testing.assert_allclose(pred, [22.8916765413132, 14.4002330666161], rtol=1e-10)

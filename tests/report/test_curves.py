@@ -64,3 +64,12 @@ def test_a_picture_for_each_subject_stays_in_its_folder(cohort, tmp_path):
 
 def test_no_subjects_give_no_curves(cohort):
     assert curves(forecast, cohort.subset([])) == []
+
+
+def test_a_record_that_starts_late_is_drawn_from_its_start(cohort):
+    subject = cohort[0]
+    doses = replace(subject.doses, time=subject.doses.time + 1000)
+    outputs = replace(subject.outputs, time=subject.outputs.time + 1000)
+    levels = replace(subject.levels, time=subject.levels.time + 1000)
+    late = replace(subject, doses=doses, outputs=outputs, levels=levels)
+    assert curves(forecast, replace(cohort, subjects=(late,)))[0].time[0] == 1000

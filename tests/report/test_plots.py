@@ -41,7 +41,7 @@ def test_a_picture_says_whose_which_unit_and_the_verdict(curve):
     assert "concentration [ng/mL]" in shown
     assert "time [h]" in shown
     assert "dose [mg]" in shown
-    assert "caution: the levels are few" in shown
+    assert "verdict caution: the levels are few" in shown
     assert {"level, used", "level, not used", "population"} <= set(shown)
 
 

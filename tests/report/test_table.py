@@ -23,3 +23,8 @@ def test_numbers_and_plain_text_are_left_alone(cell):
 def test_numbers_stay_numbers():
     table = pl.DataFrame({"A": [-1.5, None], "B": [3, -4], "T": ["x,y", 'say "hi"']})
     assert pl.read_csv(csv_text(table).encode()).equals(table)
+
+
+def test_empty_text_is_an_empty_cell():
+    table = pl.DataFrame({"A": ["", None, "x"], "B": [1, 2, 3]})
+    assert csv_text(table) == "A,B\n,1\n,2\nx,3\n"

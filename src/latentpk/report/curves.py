@@ -69,13 +69,14 @@ def curves(forecast: Forecast, cohort: Cohort) -> list[Curve]:
 def _dense(subject: Subject, first_row: int) -> OutputTable:
     """Output rows over the whole record: evenly spaced, and on both sides of every dose."""
     dose = subject.doses
-    events = np.concatenate([dose.time + dose.duration, subject.levels.time, subject.outputs.time])
-    begin = min(dose.time.min(initial=0.0), events.min(initial=0.0))
-    end = max(events.max(initial=0.0), begin + 1.0)
+    ends = dose.time + dose.duration
+    events = np.concatenate([dose.time, ends, subject.levels.time, subject.outputs.time])
+    begin = float(events.min()) if events.size else 0.0
+    end = max(float(events.max(initial=begin)), begin + 1.0)
     end += _MARGIN * (end - begin)
     shown = dose.time[(dose.time >= begin) & (dose.time <= end)]
-    stops = (dose.time + dose.duration)[dose.duration > 0]
-    after = np.concatenate([np.linspace(begin, end, _POINTS), shown, stops[stops <= end]])
+    stops = ends[(dose.duration > 0) & (ends <= end)]
+    after = np.concatenate([np.linspace(begin, end, _POINTS), shown, stops])
     time = np.concatenate([after, shown])
     order = np.concatenate([np.full(after.size, np.inf), np.full(shown.size, -np.inf)])
     sorting = np.lexsort((order, time))

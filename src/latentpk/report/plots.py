@@ -110,7 +110,7 @@ def forecast_figure(curve: Curve) -> Figure:
         _literal(f"Subject {curve.id}"), x=0.01, ha="left", fontsize=14, fontweight="bold", **_FONT
     )
     color = VERDICTS.get(curve.verdict, GREY)
-    words = f"{curve.verdict}: {curve.reason}" if curve.reason else curve.verdict
+    words = f"verdict {curve.verdict}" + (f": {curve.reason}" if curve.reason else "")
     main.set_title(_literal(textwrap.fill(words, 115)), loc="left", fontsize=9.5, color=color)
     handles, labels = main.get_legend_handles_labels()
     figure.legend(

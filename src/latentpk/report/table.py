@@ -23,7 +23,11 @@ def csv_text(table: pl.DataFrame) -> str:
         ['ID', '-1', "'=1+1"]
     """
     return table.with_columns(
-        pl.when(_runs(pl.col(name))).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
+        pl.when(_runs(pl.col(name)))
+        .then(pl.lit("'") + pl.col(name))
+        .when(pl.col(name) != "")  # an empty text is an empty cell, without quotes
+        .then(pl.col(name))
+        .alias(name)
         for name, kind in table.schema.items()
         if kind == pl.String
     ).write_csv()
