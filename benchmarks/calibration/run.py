@@ -56,10 +56,12 @@ def _by_levels(cohort: str, seeds: list[int], mine: list[Score]) -> dict[str, fl
 
 
 def _share(mine: list[Score], chosen: list[NDArray[np.bool_]]) -> float:
-    inside = sum(one.inside[rows].sum() for one, rows in zip(mine, chosen, strict=True))
-    return float(
-        inside / sum(one.counts[rows].sum() for one, rows in zip(mine, chosen, strict=True))
-    )
+    inside = counts = 0.0
+    for one, rows in zip(mine, chosen, strict=True):
+        if one.inside is not None:
+            inside += one.inside[rows].sum()
+            counts += one.counts[rows].sum()
+    return round(inside / counts, 4)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -51,7 +52,7 @@ class Patients:
 
     def take(self, index: NDArray[np.intp] | slice) -> "Patients":
         """The chosen patients."""
-        arrays = {
+        arrays: dict[str, Any] = {
             name: value.take(index) if isinstance(value, Doses) else value[index]
             for name, value in vars(self).items()
             if name != "population"

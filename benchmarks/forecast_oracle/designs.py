@@ -123,10 +123,9 @@ def level_times(
     following = np.append(start[1:], np.inf)
     times: list[float] = []
     while len(times) < count:
-        dose = rng.choice(eligible)
-        time = draw(rng, start[dose] + duration[dose], min(following[dose], until))
-        time = round(float(time), 2)
-        # A level inside an infusion's first minutes or at another level tells nothing new.
+        dose = int(rng.choice(eligible))
+        ended, next_dose = float(start[dose] + duration[dose]), float(following[dose])
+        time = round(float(draw(rng, ended, min(next_dose, until))), 2)
         free = all(abs(time - other) >= 0.25 for other in times)
         if free and 0 < time <= until and np.abs(time - start).min() > 0.05:
             times.append(time)

@@ -3,7 +3,7 @@
 Written apart from the package's kinetics on purpose: an error of one cannot hide in the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ def two_compartment_infusion(parameters: Floats, time: Floats, doses: Doses) -> 
 
 
 def oral_one_compartment(
-    parameters: Floats, sites: list[Site], time: Floats, doses: Doses
+    parameters: Floats, sites: Sequence[Site], time: Floats, doses: Doses
 ) -> Floats:
     """Concentration of a one-compartment drug absorbed at first order through several sites.
 

@@ -157,7 +157,7 @@ def posterior_draws(
 
 def effective_size(log_weight: Floats) -> Floats:
     """Kish's effective number of draws of normalized log weights (patient, draw)."""
-    return np.exp(-logsumexp(2 * log_weight, axis=1))
+    return np.exp(-_log_sum(2 * log_weight)[:, 0])
 
 
 def _adapt(eps: Floats, log_weight: Floats, rng: np.random.Generator) -> Proposal:
@@ -211,7 +211,7 @@ def _log_density(proposal: Proposal, eps: Floats) -> Floats:
         logdet = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1, keepdims=True)
         square = (solved**2).sum(axis=-1)
         parts.append(constant - logdet - (FREEDOM + dimension) / 2 * np.log1p(square / FREEDOM))
-    return logsumexp(np.stack(parts), b=SHARES[:, None, None], axis=0)
+    return np.asarray(logsumexp(np.stack(parts), b=SHARES[:, None, None], axis=0))
 
 
 def _log_normal(eps: Floats) -> Floats:
@@ -219,7 +219,12 @@ def _log_normal(eps: Floats) -> Floats:
 
 
 def _normalized(log_weight: Floats) -> Floats:
-    return log_weight - logsumexp(log_weight, axis=1, keepdims=True)
+    return log_weight - _log_sum(log_weight)
+
+
+def _log_sum(log_weight: Floats) -> Floats:
+    """Log of the sum over draws, (patient, 1)."""
+    return np.asarray(logsumexp(log_weight, axis=1, keepdims=True))
 
 
 def _mean(values: Floats, log_weight: Floats) -> Floats:

@@ -37,11 +37,9 @@ DATASETS = {
 }
 
 
-def folder() -> Path | None:
-    """The folder of the tables, or None where LATENTPK_DATA names none."""
-    named = os.environ.get("LATENTPK_DATA")
-    found = Path(named) / "pk" if named else None
-    return found if found is not None and found.is_dir() else None
+def folder() -> Path:
+    """The folder of the tables; it need not be there."""
+    return Path(os.environ.get("LATENTPK_DATA", "absent")) / "pk"
 
 
 def load(dataset: Dataset, source: Path) -> pl.DataFrame:

@@ -145,7 +145,7 @@ def coverage(outcome: Outcome) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Run the chosen cells and write results.json from every finished one."""
     choice = command.parse(__doc__ or "")
-    if data.folder() is None:
+    if not data.folder().is_dir():
         command.say("LATENTPK_DATA names no folder with pk/: nothing was run, nothing written")
         return
     outcome = run_cells(plan(), work, ledger=LEDGER, choice=choice)
