@@ -1,27 +1,16 @@
-r"""Concentration of a linear body after any doses: the sum of what each dose does alone.
+"""Concentration of a linear body after any doses: the sum of what each dose does alone."""
 
-The work of one query is unrolled into scalars (doses, modes and sites are Python loops), and
-queries are mapped: under `vmap` over draws every array is one long vector over the draws, which
-XLA's CPU code needs to vectorize. Small trailing axes (of modes or doses) would cost three times
-as much. Doses go through in blocks, so that the compiled program does not grow with them.
-"""
-
-from collections.abc import Callable
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
-from latentpk.kinetics.central import central_amount, central_area
-from latentpk.kinetics.depot import Site, absorbed_amount, absorbed_area
+from latentpk.kinetics.central import central_area
+from latentpk.kinetics.decay import Scalar
+from latentpk.kinetics.depot import Site, absorbed_area
 from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.modal import Places, modal_amounts, over_doses
 from latentpk.kinetics.response import Response
-from latentpk.kinetics.steady import entered
-
-Scalar = Float[Array, ""]
 
 EVERYTHING = Paths()
-_BLOCK = 4  # doses unrolled in one program: more compile slower and run little faster
 
 
 def concentration(
@@ -53,13 +42,16 @@ def concentration(
         >>> concentration(Doses.of([0.0], 100.0), jnp.array([0.0, 5.0]), response=response).round(3)
         Array([2.   , 1.213], dtype=float64)
     """
-    queries = (time, jnp.full_like(time, jnp.inf) if order is None else order)
-
-    def block(doses: list[Doses]) -> Float[Array, " time"]:
-        kernels = [_dose(dose, response, paths) for dose in doses]
-        return jax.lax.map(lambda query: sum(kernel(*query) for kernel in kernels), queries)
-
-    return over_doses(doses, block, jnp.zeros_like(time))
+    latest = jnp.full_like(time, jnp.inf) if order is None else order
+    places = Places(response.rate, response.ka, response.alag)
+    amounts = modal_amounts(paths, doses, (time, latest), places)
+    total = jnp.zeros_like(time)
+    for weight, amount in zip(response.weight, amounts.direct, strict=False):
+        total += weight * amount
+    for share, ka, row in zip(response.share, response.ka, amounts.through, strict=False):
+        for weight, amount in zip(response.weight, row, strict=True):
+            total += share * ka * weight * amount
+    return total
 
 
 def auc(
@@ -111,72 +103,3 @@ def _area(dose: Doses, response: Response, paths: Paths, start: Scalar, end: Sca
             )
             total += jnp.where(dose.depot != 0, share * ka * area, 0.0)
     return total
-
-
-def over_doses(
-    doses: Doses, block: Callable[[list[Doses]], Array], zero: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
-    """Sum of what every block of doses contributes.
-
-    Args:
-        doses: All doses.
-        block: Takes a few single doses (scalar fields), gives their sum.
-        zero: Where the sum starts; it has the sum's shape.
-
-    Returns:
-        The sum over all doses.
-
-    Example:
-        >>> doses = Doses.of([0.0, 12.0, 24.0, 36.0, 48.0], 100.0)
-        >>> over_doses(doses, lambda few: sum(dose.amount for dose in few), jnp.zeros(()))
-        Array(500., dtype=float64)
-    """
-    count = doses.time.shape[0]
-    size = min(_BLOCK, count)
-    if size == 0:
-        return zero
-
-    def step(total: Array, rows: Doses) -> tuple[Array, None]:
-        single = [Doses(*(field[i] for field in rows)) for i in range(size)]
-        return total + block(single), None
-
-    blocks = -(-count // size)
-    rows = Doses(
-        *(jnp.pad(field, (0, blocks * size - count)).reshape(blocks, size) for field in doses)
-    )
-    if blocks == 1:
-        return step(zero, Doses(*(field[0] for field in rows)))[0]
-    return jax.lax.scan(step, zero, rows)[0]
-
-
-def _dose(dose: Doses, response: Response, paths: Paths) -> Callable[[Scalar, Scalar], Scalar]:
-    """Concentration of one dose at (time, order)."""
-    modes = list(zip(response.rate, response.weight, strict=True))
-    sites = list(zip(response.share, response.ka, response.alag, strict=True))
-    direct = [(w, central_amount(dose, rate, paths)) for rate, w in modes] if paths.central else []
-    through = [
-        (share * ka, alag, [(w, absorbed_amount(dose, Site(ka, rate), paths)) for rate, w in modes])
-        for share, ka, alag in sites * paths.depot
-    ]
-
-    def at(time: Scalar, order: Scalar) -> Scalar:
-        present, since = _present(dose, time, order), time - dose.time
-        passed = jnp.maximum(since, 0.0)
-        total = jnp.zeros_like(time)
-        if direct:
-            here = present & (dose.depot == 0)
-            total += jnp.where(here, sum(w * kernel(passed) for w, kernel in direct), 0.0)
-        for scale, alag, kernels in through:
-            inside, reached = entered(dose, alag, since, steady=paths.steady)
-            here = present & reached & (dose.depot != 0)
-            value = scale * sum(w * kernel(inside) for w, kernel in kernels)
-            total += jnp.where(here, value, 0.0)
-        return total
-
-    return at
-
-
-def _present(dose: Doses, time: Scalar, order: Scalar) -> Bool[Array, ""]:
-    given = (dose.time < time) | ((dose.time == time) & (dose.order < order))
-    cancelled = (dose.until < time) | ((dose.until == time) & (dose.until_order < order))
-    return given & ~cancelled
