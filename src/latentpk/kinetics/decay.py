@@ -117,7 +117,12 @@ def decay_convolution(rates: tuple[Scalar, ...], time: Scalar) -> Scalar:
         >>> decay_convolution((jnp.zeros(1), jnp.ones(1)), jnp.ones(1)).round(4)
         Array([0.6321], dtype=float64)
     """
-    return _convolution(tuple(jnp.sort(jnp.stack(rates), axis=0)), time)
+    ordered = list(rates)
+    for last in range(len(ordered) - 1, 0, -1):  # exchanges: a sort would not vectorize
+        for i in range(last):
+            pair = ordered[i], ordered[i + 1]
+            ordered[i], ordered[i + 1] = jnp.minimum(*pair), jnp.maximum(*pair)
+    return _convolution(tuple(ordered), time)
 
 
 def _convolution(rates: tuple[Scalar, ...], time: Scalar) -> Scalar:
