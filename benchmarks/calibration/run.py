@@ -61,7 +61,7 @@ def _share(mine: list[Score], chosen: list[NDArray[np.bool_]]) -> float:
         if one.inside is not None:
             inside += one.inside[rows].sum()
             counts += one.counts[rows].sum()
-    return round(inside / counts, 4)
+    return round(float(inside / counts), 4)
 
 
 def main() -> None:
