@@ -104,7 +104,11 @@ def search(
             def curve(record: Record) -> Array:
                 still = jnp.broadcast_to(z, (record.change.shape[0], z.shape[0]))
                 return decoder.concentration(
-                    still, record.change, record.doses, record.time, record.order,
+                    still,
+                    record.change,
+                    record.doses,
+                    record.time,
+                    record.order,
                     paths=record.paths,
                 )
 
@@ -188,5 +192,3 @@ def _place_kernel(
 
 def _set_bias(model: LatentModel, where, bias: np.ndarray) -> LatentModel:
     return eqx.tree_at(lambda m: where(m).linear.bias, model, jnp.asarray(bias))
-
-

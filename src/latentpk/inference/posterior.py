@@ -44,7 +44,7 @@ class PosteriorSettings(Frozen):
         seed: Of the standard draws.
     """
 
-    draws: int = 1000
+    draws: int = 1024
     adaptive_draws: int = 10_000
     least_ess: float = 0.1
     begin: Literal["all", "encoder", "prior"] = "all"
@@ -109,9 +109,7 @@ def posteriors(
     flagged = np.array([i for i in flagged if not np.isneginf(first.k[i]) or short[i]], int)
     if flagged.size == 0:
         return first
-    second = _second_rung(
-        model, take(records, flagged), take(modes, flagged), settings, progress
-    )
+    second = _second_rung(model, take(records, flagged), take(modes, flagged), settings, progress)
     limit = k_threshold(settings.adaptive_draws)
     failed = (second.k > limit) | ~(second.ess >= settings.least_ess * settings.draws)
     result = _replace_rows(first, flagged, second)
@@ -270,5 +268,3 @@ def _replace_rows(into: Posteriors, index: np.ndarray, rows: Posteriors) -> Post
         method[place] = name
     names = ("eps", "weight", "mode", "objective", "k", "ess", "log_evidence", "rhat")
     return Posteriors(**{name: put(name) for name in names}, method=tuple(method))
-
-

@@ -1,11 +1,14 @@
 """Importance sampling of one patient's posterior from a mixture of Student-t proposals."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import gammaincinv, ndtri
+from scipy.stats import qmc
 
 from latentpk.inference.modes import Modes
 from latentpk.inference.psis import Smoothed, pareto_smooth
@@ -24,7 +27,7 @@ class BaseDraws(NamedTuple):
     Attributes:
         normal: Standard normal, shape (draw, effect).
         student: Standard Student-t(5), shape (draw, effect).
-        rank: Evenly spread in (0, 1) in random order; chooses the component, shape (draw,).
+        rank: Evenly spread in (0, 1); chooses the component, shape (draw,).
     """
 
     normal: Float[Array, "draw effect"]
@@ -59,14 +62,31 @@ class Sample(NamedTuple):
     log_evidence: Float[Array, ""]
 
 
+@lru_cache(maxsize=8)
 def base_draws(draws: int, effects: int, seed: int) -> BaseDraws:
-    """Make the standard draws on the host; the same seed gives the same draws."""
+    """Make the standard draws on the host, from a scrambled Sobol sequence.
+
+    Its evenness matters: the draws are shared, so their error would be every patient's error.
+    """
+    points = _sobol(draws, effects + 2, seed)
+    normal = ndtri(points[:, :effects])
+    chi = 2 * gammaincinv(DEGREES / 2, points[:, effects : effects + 1]) / DEGREES
+    return BaseDraws(normal, normal / np.sqrt(chi), points[:, effects + 1])
+
+
+def many_base_draws(count: int, draws: int, effects: int, seed: int) -> BaseDraws:
+    """Independent draws for each of `count` subjects; fields have a leading axis (subject,)."""
     rng = np.random.Generator(np.random.Philox([seed, draws, effects]))
-    normal = rng.standard_normal((draws, effects))
-    chi = rng.chisquare(DEGREES, (draws, 1)) / DEGREES
-    student = rng.standard_normal((draws, effects)) / np.sqrt(chi)
-    rank = (rng.permutation(draws) + 0.5) / draws
-    return BaseDraws(jnp.asarray(normal), jnp.asarray(student), jnp.asarray(rank))
+    normal = rng.standard_normal((count, draws, effects))
+    chi = rng.chisquare(DEGREES, (count, draws, 1)) / DEGREES
+    rank = (np.argsort(rng.random((count, draws)), axis=1) + 0.5) / draws
+    return BaseDraws(normal, normal / np.sqrt(chi), rank)
+
+
+def _sobol(draws: int, dimension: int, seed: int) -> np.ndarray:
+    engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
+    points = engine.random_base2(int(np.ceil(np.log2(max(draws, 2)))))[:draws]
+    return np.clip(points, 1e-9, 1 - 1e-9)
 
 
 def mode_mixture(modes: Modes) -> Mixture:
@@ -98,15 +118,23 @@ def sample_mixture(
     Returns:
         The weighted sample, Pareto-smoothed.
     """
-    eps = _transform(mixture, base)
+    eps, log_prior, log_q = propose(mixture, base)
     likelihood = jax.vmap(lambda e: model.log_likelihood(e, location, record))(eps)
-    size = eps.shape[1]
-    prior = -0.5 * jnp.sum(eps**2, axis=1) - 0.5 * size * jnp.log(2 * jnp.pi)
-    ratio = likelihood + prior - _log_mixture(mixture, eps, prior)
+    ratio = likelihood + log_prior - log_q
     ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e10)
     smooth: Smoothed = pareto_smooth(ratio)
     evidence = jax.scipy.special.logsumexp(ratio) - jnp.log(ratio.shape[0])
     return Sample(eps, smooth.log_weight, smooth.k, smooth.ess, evidence)
+
+
+def propose(
+    mixture: Mixture, base: BaseDraws
+) -> tuple[Float[Array, "draw effect"], Float[Array, " draw"], Float[Array, " draw"]]:
+    """Draws from a mixture, with the log density of the prior and of the mixture at each."""
+    eps = _transform(mixture, base)
+    size = eps.shape[1]
+    log_prior = -0.5 * jnp.sum(eps**2, axis=1) - 0.5 * size * np.log(2 * np.pi)
+    return eps, log_prior, _log_mixture(mixture, eps, log_prior)
 
 
 def matched_mixture(mixture: Mixture, sample: Sample) -> Mixture:
@@ -146,7 +174,7 @@ def _transform(mixture: Mixture, base: BaseDraws) -> Float[Array, "draw effect"]
 
 
 def _rows_times(rows: Float[Array, "draw effect"], matrix: Float[Array, "effect effect"]) -> Array:
-    """rows @ matrix.T as sums of columns: a library product costs more for a few columns."""
+    """Rows @ matrix.T as sums of columns: a library product costs more for a few columns."""
     return jnp.stack(
         [
             sum(rows[:, j] * matrix[i, j] for j in range(i + 1))  # lower triangular

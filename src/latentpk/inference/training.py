@@ -19,7 +19,6 @@ from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
-
 CLIP = 100.0  # norm of the gradient
 BETA1, BETA2 = 0.9, 0.99
 
@@ -37,6 +36,7 @@ class TrainingSettings(Frozen):
         beta: Weight of the KL term.
         population_rate: Adam's rate for prior, decoder and residual error.
         network_rate: Adam's rate for networks.
+        refresh: Epochs in which the encoder alone adapts to a polished population.
         decay: Averaging of the parameters over steps (Polyak); the average is the result.
         seed: Of everything random in training.
     """
@@ -49,6 +49,7 @@ class TrainingSettings(Frozen):
     beta: float = Field(1.0, gt=0)
     population_rate: float = Field(0.02, gt=0)
     network_rate: float = Field(4e-3, gt=0)
+    refresh: int = Field(20, ge=0)
     decay: float = Field(0.98, ge=0, lt=1)
     seed: int = Field(0, ge=0)
 
@@ -101,6 +102,7 @@ class Trainer:
     settings: TrainingSettings
     run_epoch: Callable[[TrainingState, int, float], tuple[TrainingState, ElboTerms]]
     finish: Callable[[TrainingState], LatentModel]
+    refresh_encoder: Callable[[LatentModel], LatentModel]
 
 
 def make_trainer(
@@ -124,26 +126,27 @@ def make_trainer(
     params, static = eqx.partition(precision.single(model), eqx.is_inexact_array)
     start, unravel = ravel_pytree(params)
     rate = ravel_pytree(_rates(params, settings))[0]
+    encoder_rate = ravel_pytree(_encoder_rates(params, settings))[0]
     chosen = np.arange(data.mask.shape[0]) if subjects is None else np.asarray(subjects)
     batch = min(settings.batch, chosen.size)
     steps = chosen.size // batch
 
     def loss(flat: Array, record: Record, draws: Draws) -> tuple[Array, ElboTerms]:
         current = eqx.combine(unravel(flat), static)
-        losses, terms = jax.vmap(
-            lambda r, d: subject_terms(current, r, d, beta=settings.beta)
-        )(record, draws)
+        losses, terms = jax.vmap(lambda r, d: subject_terms(current, r, d, beta=settings.beta))(
+            record, draws
+        )
         penalty = ridge(current) / chosen.size
         means = jax.tree_util.tree_map(jnp.mean, terms)._replace(penalty=penalty)
         return jnp.mean(losses) + penalty, means
 
     @jax.jit
-    def epoch_program(state: TrainingState, index: Array, draws: Draws, slow: Array):
+    def epoch_program(state: TrainingState, index: Array, draws: Draws, rates: Array):
         def update(state: TrainingState, inputs: tuple[Array, Draws]):
             grad, terms = jax.grad(loss, has_aux=True)(
                 state.params, take(data, inputs[0]), inputs[1]
             )
-            return _adam(state, grad, slow * rate, settings.decay), terms
+            return adam(state, grad, rates, settings.decay), terms
 
         state, terms = jax.lax.scan(update, state, (index, draws))
         return state, jax.tree_util.tree_map(jnp.mean, terms)
@@ -152,22 +155,34 @@ def make_trainer(
     levels = data.mask.shape[1]
 
     def run_epoch(
-        state: TrainingState, epoch: int, slow: float
+        state: TrainingState, epoch: int, slow: float, rates: Array = rate
     ) -> tuple[TrainingState, ElboTerms]:
         rng = np.random.Generator(np.random.Philox([settings.seed, epoch]))
         index = rng.permutation(chosen)[: steps * batch].reshape(steps, batch)
         draws = make_draws(rng, (steps, batch), levels, settings.samples, effects)
-        return epoch_program(state, index, draws, np.float32(slow))
+        return epoch_program(state, index, draws, np.float32(slow) * rates)
 
     def finish(state: TrainingState) -> LatentModel:
         return precision.double(eqx.combine(unravel(state.average), static))
 
-    zero = jnp.zeros_like(start)
-    begin = TrainingState(start, zero, zero, start, jnp.zeros((), jnp.float32))
-    return Trainer(begin, settings, run_epoch, finish)
+    def refresh_encoder(fitted: LatentModel) -> LatentModel:
+        flat = ravel_pytree(eqx.filter(precision.single(fitted), eqx.is_inexact_array))[0]
+        state = begin_at(flat)
+        for epoch in range(settings.refresh):
+            slow = 0.03 + 0.97 * (1 - epoch / settings.refresh)
+            state, _ = run_epoch(state, settings.epochs + epoch, slow, encoder_rate)
+        return eqx.tree_at(lambda m: m.encoder, fitted, finish(state).encoder)
+
+    return Trainer(begin_at(start), settings, run_epoch, finish, refresh_encoder)
 
 
-def _adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> TrainingState:
+def begin_at(flat: Float[Array, " weight"]) -> TrainingState:
+    """The state before the first step from these parameters."""
+    zero = jnp.zeros_like(flat)
+    return TrainingState(flat, zero, zero, flat, jnp.zeros((), jnp.float32))
+
+
+def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> TrainingState:
     """One step of Adam, and the running average of its path.
 
     A gradient that is not finite is a step not taken; the objective's own value reports it.
@@ -192,6 +207,16 @@ def _rates(params: PyTree, settings: TrainingSettings) -> PyTree:
         names = {str(getattr(part, "name", "")) for part in path}
         slow = bool(names & {"network", "encoder", "layers"})
         return jnp.full_like(leaf, settings.network_rate if slow else settings.population_rate)
+
+    return jax.tree_util.tree_map_with_path(rate, params)
+
+
+def _encoder_rates(params: PyTree, settings: TrainingSettings) -> PyTree:
+    """Adam's rate of every leaf when only the encoder learns."""
+
+    def rate(path: tuple[Any, ...], leaf: Array) -> Array:
+        mine = getattr(path[0], "name", "") == "encoder"
+        return jnp.full_like(leaf, settings.network_rate if mine else 0.0)
 
     return jax.tree_util.tree_map_with_path(rate, params)
 

@@ -33,7 +33,10 @@ def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> 
         finite posterior was found.
     """
     method, k, ess = posterior.method[subject], posterior.k[subject], posterior.ess[subject]
-    if not np.isfinite(posterior.objective[subject]) or not np.isfinite(posterior.eps[subject]).all():
+    if (
+        not np.isfinite(posterior.objective[subject])
+        or not np.isfinite(posterior.eps[subject]).all()
+    ):
         return Trust("refuse", "No finite posterior was found: check this subject's records.")
     if method == "nuts":
         rhat = posterior.rhat[subject]
@@ -43,7 +46,9 @@ def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> 
     draws = settings.draws if method == "is" else settings.adaptive_draws
     limit, least = k_threshold(draws), settings.least_ess * settings.draws
     if k > limit:
-        return Trust("caution", f"Importance weights are heavy-tailed (k-hat {k:.2f}, limit {limit:.2f}).")
+        return Trust(
+            "caution", f"Importance weights are heavy-tailed (k-hat {k:.2f}, limit {limit:.2f})."
+        )
     if ess < least:
         return Trust("caution", f"Few effective draws ({ess:.0f}, least {least:.0f}).")
     return Trust("ok", "")

@@ -24,6 +24,8 @@ class Checkpoint:
         trials: Candidates tried so far.
         state: Where training stands, None before it.
         history: Its past.
+        rounds: Rounds of polishing done.
+        polished: Where polishing stands, None before it.
         note: Why an earlier checkpoint was not used, or that it was; empty if there was none.
     """
 
@@ -38,6 +40,8 @@ class Checkpoint:
         self.trials: list[Trial] = []
         self.state: TrainingState | None = None
         self.history = TrainingHistory()
+        self.rounds = 0
+        self.polished: TrainingState | None = None
         self.note = ""
         self._saved = time.monotonic()
         if folder is not None and folder.exists():
@@ -59,14 +63,18 @@ class Checkpoint:
             terms = np.asarray(bundle.manifest["terms"], float).reshape(-1, len(ElboTerms._fields))
             self.history = TrainingHistory([ElboTerms(*map(float, row)) for row in terms])
             self.history.annealed_from = bundle.manifest["annealed_from"]
-            if bundle.arrays:
-                fields = (bundle.arrays[name] for name in TrainingState._fields)
-                self.state = TrainingState(*map(jnp.asarray, fields))
+            self.rounds = int(bundle.manifest["rounds"])
+            self.state = _state(bundle.arrays, "training")
+            self.polished = _state(bundle.arrays, "polish")
         except (ArtifactError, KeyError, TypeError, ValueError) as error:
             self.trials, self.state, self.history = [], None, TrainingHistory()
+            self.rounds, self.polished = 0, None
             self.note = f"{folder}: not resumed, it cannot be read ({error}); starting anew."
             return
-        self.note = f"{folder}: resuming after {len(self.history.terms)} epochs."
+        self.note = (
+            f"{folder}: resuming after {len(self.trials)} trials, {len(self.history.terms)} epochs "
+            f"and {self.rounds} rounds of polishing."
+        )
 
     def add(self, trial: Trial) -> None:
         """Keep a finished trial."""
@@ -79,23 +87,30 @@ class Checkpoint:
         if time.monotonic() - self._saved >= EVERY:
             self.write()
 
+    def keep_round(self, state: TrainingState, rounds: int) -> None:
+        """Keep the state of polishing after a round."""
+        self.polished, self.rounds = state, rounds
+        if time.monotonic() - self._saved >= EVERY:
+            self.write()
+
     def write(self) -> None:
         """Write what there is now."""
         if self.folder is None:
             return
-        arrays = {} if self.state is None else self.state._asdict()
+        arrays = _arrays(self.state, "training") | _arrays(self.polished, "polish")
         manifest = {
             "identity": self.identity,
             "trials": [trial.model_dump(mode="json") for trial in self.trials],
             "terms": [list(map(float, terms)) for terms in self.history.terms],
             "annealed_from": self.history.annealed_from,
+            "rounds": self.rounds,
         }
         write_bundle(
             self.folder,
             kind=KIND,
             schema=SCHEMA,
             manifest=manifest,
-            arrays={name: np.asarray(value) for name, value in arrays.items()},
+            arrays=arrays,
         )
         self._saved = time.monotonic()
 
@@ -103,3 +118,17 @@ class Checkpoint:
         """Forget the checkpoint: the model is safe."""
         if self.folder is not None and self.folder.exists():
             remove_bundle(self.folder)
+
+
+def _arrays(state: TrainingState | None, stage: str) -> dict[str, np.ndarray]:
+    if state is None:
+        return {}
+    return {f"{stage}.{name}": np.asarray(value) for name, value in state._asdict().items()}
+
+
+def _state(arrays: dict[str, np.ndarray], stage: str) -> TrainingState | None:
+    if f"{stage}.{TrainingState._fields[0]}" not in arrays:
+        return None
+    return TrainingState(
+        *(jnp.asarray(arrays[f"{stage}.{name}"]) for name in TrainingState._fields)
+    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-
 import numpy as np
 import polars as pl
 
@@ -46,7 +45,14 @@ def forecast_table(
             index = group[start : start + CHUNK]
             subjects = [cohort.subjects[i] for i in index]
             parts.append(
-                _chunk(model, cohort, subjects, undecided, settings, _shifted(progress, done, len(cohort)))
+                _chunk(
+                    model,
+                    cohort,
+                    subjects,
+                    undecided,
+                    settings,
+                    _shifted(progress, done, len(cohort)),
+                )
             )
             done += len(index)
     table = pl.concat(parts).sort("row")
@@ -137,5 +143,3 @@ def _number(column: pl.Series) -> pl.Series:
         return column
     whole = column.name in ("CMT", "DVID") and bool((numbers.drop_nulls() % 1 == 0).all())
     return numbers.cast(pl.Int64) if whole else numbers
-
-

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from latentpk import __version__
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.initial import Scales, place
+from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
 from latentpk.inference.prediction import Predictions, predict, resample
 from latentpk.inference.training import TrainingSettings, make_trainer, train
@@ -148,7 +149,8 @@ class ProfileVAE:
         state, history = train(trainer, state=store.state, history=store.history, on_epoch=on_epoch)
         if progress is not None:
             progress(settings.epochs, settings.epochs, "training")
-        self._model = trainer.finish(state)
+        polished = self._polish(trainer.finish(state), records, store, progress)
+        self._model = trainer.refresh_encoder(polished)
         epochs = len(history.terms)
         bound = float(history.terms[-1].bound)
         notices = (*((store.note,) if store.note else ()), *told)
@@ -162,6 +164,19 @@ class ProfileVAE:
         )
         self._checkpoint = store
         return self
+
+    def _polish(
+        self, model: LatentModel, records: Record, store: Checkpoint, progress: Progress | None
+    ) -> LatentModel:
+        polisher = make_polisher(model, records, PolishSettings(seed=self.settings.seed))
+        state = polisher.start if store.polished is None else store.polished
+        total = polisher.settings.rounds
+        for done in range(store.rounds, total):
+            state = polisher.run_round(state, done)
+            store.keep_round(state, done + 1)
+            if progress is not None:
+                progress(done + 1, total, "polishing the population")
+        return polisher.finish(state)
 
     def _identity(self, cohort: Cohort) -> dict[str, Any]:
         return {
@@ -200,7 +215,7 @@ class ProfileVAE:
         """Arguments of `read_nonmem` for data this model is to forecast."""
         return dict(self.fitted.reading)
 
-    def posterior(self, subject: Subject, *, draws: int = 1000, seed: int = 0) -> "Posterior":
+    def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> "Posterior":
         """The posterior of one subject.
 
         Args:
@@ -217,7 +232,7 @@ class ProfileVAE:
         self,
         cohort: Cohort,
         *,
-        draws: int = 1000,
+        draws: int = 1024,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> pl.DataFrame:
@@ -269,7 +284,9 @@ class ProfileVAE:
         try:
             fitted = Fitted.model_validate(bundle.manifest)
         except ValueError as error:
-            raise ArtifactError(f"{folder}: the manifest does not describe a model: {error}") from error
+            raise ArtifactError(
+                f"{folder}: the manifest does not describe a model: {error}"
+            ) from error
         loaded = ProfileVAE(**fitted.settings.model_dump())
         loaded._model = from_arrays(fitted.config, bundle.arrays)
         card = fitted.card | {"hashes": {**fitted.card.get("hashes", {}), "model": bundle.seal}}
@@ -402,7 +419,10 @@ def _card(
     scales: Scales,
 ) -> dict[str, Any]:
     residual = {"formula": FORMULAS[config.residual]}
-    residual |= {"a [mg/L]": float(np.exp(model.residual.log_a)), "b": float(np.exp(model.residual.log_b))}
+    residual |= {
+        "a [mg/L]": float(np.exp(model.residual.log_a)),
+        "b": float(np.exp(model.residual.log_b)),
+    }
     return {
         "data": {
             "subjects": len(cohort),
