@@ -34,7 +34,7 @@ class CovariateConfig(Frozen):
     log: bool = False
     levels: tuple[float, ...] = ()
     center: float = 0.0
-    scale: float = Field(1.0, gt=0)
+    scale: float = Field(default=1.0, gt=0)
     low: float = 0.0
     high: float = 0.0
     median: float = 0.0
@@ -65,12 +65,12 @@ class KernelConfig(Frozen):
     """
 
     name: Literal["kernel"] = "kernel"
-    modes: int = Field(3, ge=1, le=16)
-    sites: int = Field(0, ge=0, le=16)
-    disposition: int = Field(3, ge=1, le=16)
-    absorption: int = Field(0, ge=0, le=16)
+    modes: int = Field(default=3, ge=1, le=16)
+    sites: int = Field(default=0, ge=0, le=16)
+    disposition: int = Field(default=3, ge=1, le=16)
+    absorption: int = Field(default=0, ge=0, le=16)
     bioavailability: bool = False
-    hidden: int = Field(16, ge=1, le=256)
+    hidden: int = Field(default=16, ge=1, le=256)
 
 
 class GridConfig(Frozen):
@@ -85,9 +85,9 @@ class GridConfig(Frozen):
 
     name: Literal["grid"] = "grid"
     horizon: float = Field(gt=0)
-    nodes: int = Field(24, ge=2, le=512)
-    latent: int = Field(6, ge=1, le=32)
-    hidden: int = Field(64, ge=1, le=512)
+    nodes: int = Field(default=24, ge=2, le=512)
+    latent: int = Field(default=6, ge=1, le=32)
+    hidden: int = Field(default=64, ge=1, le=512)
 
 
 DecoderConfig = Annotated[
@@ -98,10 +98,10 @@ DecoderConfig = Annotated[
 class EncoderConfig(Frozen):
     """The set encoder's sizes and the scales its tokens are divided by."""
 
-    hidden: int = Field(48, ge=1, le=512)
-    time_scale: float = Field(24.0, gt=0)
-    level_scale: float = Field(1.0, gt=0)
-    dose_scale: float = Field(1.0, gt=0)
+    hidden: int = Field(default=48, ge=1, le=512)
+    time_scale: float = Field(default=24.0, gt=0)
+    level_scale: float = Field(default=1.0, gt=0)
+    dose_scale: float = Field(default=1.0, gt=0)
 
 
 class ModelConfig(Frozen):
@@ -110,8 +110,8 @@ class ModelConfig(Frozen):
     covariates: tuple[CovariateConfig, ...] = ()
     knowledge: tuple[str, ...] = ()
     prior: Literal["linear", "multiview"] = "linear"
-    prior_width: int = Field(8, ge=1, le=128)
+    prior_width: int = Field(default=8, ge=1, le=128)
     decoder: DecoderConfig
     residual: ResidualKind = "combined2"
-    floor: float = Field(1e-6, gt=0, description="least residual SD [mg/L]")
+    floor: float = Field(default=1e-6, gt=0, description="least residual SD [mg/L]")
     encoder: EncoderConfig = EncoderConfig()

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from latentpk.errors import NotFittedError
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import CompartmentConfig, DecoderConfig, KernelConfig, ModelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
@@ -44,7 +45,7 @@ class LatentModel(eqx.Module):
     def latent(
         self, eps: Float[Array, " effect"], location: Float[Array, "piece latent"]
     ) -> Float[Array, "piece latent"]:
-        """z of a patient for each piece."""
+        """The latent patient z for each piece."""
         return location + self.prior.chol() @ eps
 
     def concentration(
@@ -85,19 +86,20 @@ class LatentModel(eqx.Module):
         if self.encoder is None:
             size = self.effects
             return Gaussian(jnp.zeros(size), jnp.eye(size))
-        return jax.tree_util.tree_map(
-            lambda x: x[0], self.encode_masked(record, record.mask[None])
-        )
+        return jax.tree_util.tree_map(lambda x: x[0], self.encode_masked(record, record.mask[None]))
 
     def encode_masked(self, record: Record, masks: Bool[Array, "mask level"]) -> Gaussian:
         """Encode one record under several masks of its levels; fields have a leading axis."""
+        encoder, prior = self.encoder, self.prior
+        if encoder is None or not isinstance(prior, LearnedPrior):
+            raise NotFittedError("This model has no encoder: use `encode`, which gives its prior.")
         location = self.location(record)
         origin = jnp.zeros(self.effects, location.dtype)
         population = self.concentration(origin, location, record, record.time, record.order)
-        context = self.prior.raw_view(record.covariates[0])
+        context = prior.raw_view(record.covariates[0])
         # the encoder learns to read the population prediction, it does not train it
-        tokens = self.encoder.tokens(record, jax.lax.stop_gradient(population))
-        return jax.vmap(lambda mask: self.encoder(tokens, mask, context))(masks)
+        tokens = encoder.tokens(record, jax.lax.stop_gradient(population))
+        return jax.vmap(lambda mask: encoder(tokens, mask, context))(masks)
 
 
 def build(config: ModelConfig, key: PRNGKeyArray | None = None) -> LatentModel:

@@ -55,9 +55,10 @@ class LearnedPrior(Prior):
         self.factor = jnp.log(0.4) * jnp.eye(latent, dtype=jnp.float64)
         self.covariates, self.knowledge = covariates, knowledge
         # attention needs a token on either side
-        attends = width is not None and raw > 0 and len(knowledge) > 0
         self.network = (
-            MultiViewNetwork(raw, len(knowledge), latent, width, key=key) if attends else None
+            MultiViewNetwork(raw, len(knowledge), latent, width, key=key)
+            if width is not None and raw > 0 and knowledge
+            else None
         )
 
     def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
@@ -69,6 +70,7 @@ class LearnedPrior(Prior):
         return jnp.concatenate(entries) if entries else covariates[:0]
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
+        """The prior's mean of z for raw covariates, shape (latent,)."""
         raw = self.raw_view(covariates)
         place = self.typical + self.slope @ raw
         if self.network is None:
@@ -77,6 +79,7 @@ class LearnedPrior(Prior):
         return place + self.network(raw, knowledge_view(self.knowledge, names, covariates))
 
     def chol(self) -> Float[Array, "latent latent"]:
+        """The lower factor of the prior's covariance, shape (latent, latent)."""
         diagonal = jnp.exp(jnp.clip(jnp.diag(self.factor), -7.0, 3.0))
         return jnp.tril(self.factor, -1) + jnp.diag(diagonal)
 

@@ -1,7 +1,7 @@
 """One patient's record as padded arrays, and a cohort's records stacked for one program."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -71,23 +71,18 @@ def stack_records(
     table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
     levels = [s.levels for s in subjects]
     mask = np.stack([np.arange(level_size) < s.time.size for s in levels])
-    return Record(
-        doses=Doses(*table),
-        time=np.stack([_pad(s.time, level_size) for s in levels]),
-        order=np.stack([_pad(s.order, level_size) for s in levels]),
-        value=np.stack([_pad(s.value, level_size, fill=1.0) for s in levels]),
-        censored=np.stack([_pad(s.censored, level_size) for s in levels]).astype(bool),
-        mask=mask,
-        change=np.stack([_hold(s.covariate_time[:, None], piece_size)[:, 0] for s in subjects]),
-        covariates=np.stack([_hold(s.covariates, piece_size) for s in subjects]),
-        paths=_paths(np.concatenate(doses, axis=1)),
-    )
-
-
-def _paths(table: np.ndarray) -> Paths:
-    """Say which branches of the kinetics these doses need; rows are the fields of `Doses`."""
-    doses = Doses(*table)
-    return Paths.of(doses)
+    # arrays of the host: cutting them into blocks compiles nothing
+    fields: dict[str, Any] = {
+        "doses": Doses(*table),
+        "time": np.stack([_pad(s.time, level_size) for s in levels]),
+        "order": np.stack([_pad(s.order, level_size) for s in levels]),
+        "value": np.stack([_pad(s.value, level_size, fill=1.0) for s in levels]),
+        "censored": np.stack([_pad(s.censored, level_size) for s in levels]).astype(bool),
+        "mask": mask,
+        "change": np.stack([_hold(s.covariate_time[:, None], piece_size)[:, 0] for s in subjects]),
+        "covariates": np.stack([_hold(s.covariates, piece_size) for s in subjects]),
+    }
+    return Record(**fields, paths=Paths.of(Doses(*np.concatenate(doses, axis=1))))
 
 
 def _dose_rows(subject: Subject, until_last_level: bool, undecided: float) -> np.ndarray:

@@ -21,6 +21,7 @@ class FeatureTokens(eqx.Module):
         self.embedding = scale * jax.random.normal(second, (features, width), jnp.float64)
 
     def __call__(self, values: Float[Array, " feature"]) -> Float[Array, "feature width"]:
+        """The tokens of one subject's features, shape (feature, width)."""
         return values[:, None] * self.direction + self.embedding
 
 
@@ -97,6 +98,7 @@ class MultiViewNetwork(eqx.Module):
     def __call__(
         self, raw: Float[Array, " raw"], knowledge: Float[Array, " knowledge"]
     ) -> Float[Array, " target"]:
+        """One value per target from the two views of one subject, shape (target,)."""
         pooled, _ = self.attention(raw, knowledge)
         beside = jax.nn.gelu(self.parallel(jnp.concatenate([raw, knowledge])))
         return self.final(jnp.concatenate([pooled.reshape(-1), beside]))

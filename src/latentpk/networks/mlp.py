@@ -20,6 +20,7 @@ class Linear(eqx.Module):
         self.bias = jnp.zeros((outputs,), jnp.float64)
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The map's value at x, shape (out,)."""
         return self.weight @ x + self.bias
 
 
@@ -32,9 +33,7 @@ class Mlp(eqx.Module):
 
     layers: tuple[Linear, ...]
 
-    def __init__(
-        self, sizes: tuple[int, ...], *, key: PRNGKeyArray, gain: float = 1.0
-    ) -> None:
+    def __init__(self, sizes: tuple[int, ...], *, key: PRNGKeyArray, gain: float = 1.0) -> None:
         keys = jax.random.split(key, len(sizes) - 1)
         gains = [2.0**0.5] * (len(sizes) - 2) + [gain]
         self.layers = tuple(
@@ -43,6 +42,7 @@ class Mlp(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The network's value at x, shape (out,)."""
         for layer in self.layers[:-1]:
             x = jax.nn.gelu(layer(x))
         return self.layers[-1](x)

@@ -17,6 +17,7 @@ class CompartmentDecoder(Decoder):
 
     @property
     def latent(self) -> int:
+        """Number of latent dimensions."""
         return len(self.structure.names)
 
     def concentration(
@@ -29,6 +30,7 @@ class CompartmentDecoder(Decoder):
         *,
         paths: Paths,
     ) -> Float[Array, " time"]:
+        """Concentration [mg/L], shape (time,); arguments as in `Decoder`."""
         theta = bounded_exp(z)
         if z.shape[0] == 1:
             response = self.structure.response(theta[0])

@@ -46,12 +46,10 @@ class Decoder(eqx.Module):
 
 
 def bounded_exp(x: Array) -> Array:
-    """exp with its argument held within +-18."""
+    """Exp with its argument held within +-18."""
     return jnp.exp(jnp.clip(x, -LOG_BOUND, LOG_BOUND))
 
 
-def piece_at(
-    time: Float[Array, " time"], change: Float[Array, " piece"]
-) -> Array:
+def piece_at(time: Float[Array, " time"], change: Float[Array, " piece"]) -> Array:
     """Index of the piece that holds at each time; the first one also holds before it begins."""
     return jnp.maximum(jnp.sum(change[None, :] <= time[:, None], axis=1) - 1, 0)

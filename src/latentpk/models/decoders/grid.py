@@ -30,6 +30,7 @@ class GridDecoder(Decoder):
 
     @property
     def latent(self) -> int:
+        """Number of latent dimensions."""
         return self.config.latent
 
     def concentration(
@@ -42,6 +43,7 @@ class GridDecoder(Decoder):
         *,
         paths: Paths,
     ) -> Float[Array, " time"]:
+        """Concentration [mg/L], shape (time,); arguments as in `Decoder`."""
         given = (doses.amount > 0) | (doses.rate > 0)
         first = jnp.min(jnp.where(given, doses.time, jnp.inf))
         first = jnp.where(jnp.isfinite(first), first, 0.0)

@@ -25,6 +25,7 @@ class LatentMap(eqx.Module):
         self.network = Mlp((inputs, hidden, outputs), key=second, gain=0.0)
 
     def __call__(self, z: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The map's value at z, shape (out,)."""
         return self.linear(z) + self.network(z)
 
 
@@ -48,9 +49,7 @@ class KernelDecoder(Decoder):
     def __init__(self, config: KernelConfig, *, key: PRNGKeyArray) -> None:
         first, second = jax.random.split(key)
         self.config = config
-        self.disposition = LatentMap(
-            config.disposition, config.hidden, 2 * config.modes, key=first
-        )
+        self.disposition = LatentMap(config.disposition, config.hidden, 2 * config.modes, key=first)
         self.absorption = (
             LatentMap(config.absorption, config.hidden, 3 * config.sites + 1, key=second)
             if config.sites
@@ -59,6 +58,7 @@ class KernelDecoder(Decoder):
 
     @property
     def latent(self) -> int:
+        """Number of latent dimensions."""
         return self.config.disposition + self.config.absorption
 
     def response(self, z: Float[Array, " latent"]) -> Response:
@@ -95,6 +95,7 @@ class KernelDecoder(Decoder):
         *,
         paths: Paths,
     ) -> Float[Array, " time"]:
+        """Concentration [mg/L], shape (time,); arguments as in `Decoder`."""
         if z.shape[0] == 1:
             return concentration(doses, time, order, response=self.response(z[0]), paths=paths)
         # a dose's whole response has the covariates of its own time: a free kernel has no state
