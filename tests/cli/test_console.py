@@ -80,6 +80,18 @@ def test_progress_shows_a_bar_for_each_piece_of_work(capsys):
     assert "200/200" in shown
 
 
+def test_work_in_chunks_goes_on_with_its_bars(capsys):
+    with Console(quiet=False).progress() as report:
+        for chunk in (0, 512):
+            report(chunk, 1000, "posteriors")
+            report(chunk + 400, 1000, "posteriors")
+            report(chunk, 1000, "predictions")
+            report(chunk + 488, 1000, "predictions")
+    shown = [line.split() for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert [line[0] for line in shown] == ["posteriors", "predictions"]
+    assert "1000/1000" in shown[1]
+
+
 def test_warnings_of_the_package_are_said_as_sentences(capsys):
     from latentpk.cli.console import start
 

@@ -59,28 +59,40 @@ class Console:
 
 
 class _Work:
-    """The bar in use: steps of one count share it, another count or a restart begins the next."""
+    """The bars: one for each label, but the steps of one count share theirs.
+
+    A label that comes back goes on with its bar: work done in chunks repeats its labels.
+    """
 
     def __init__(self, bars: Any) -> None:
         self.bars = bars
-        self.task: Any = None
-        self.state = (0, 0)
+        self.known: dict[str, tuple[Any, int, int]] = {}
+        self.label: str | None = None
 
     def report(self, done: int, total: int, label: str) -> None:
-        """Move the bar."""
-        before, whole = self.state
-        if self.task is None or total != whole or done < before:
-            self.close()
-            self.task = self.bars.add_task(label, total=total)
-        self.bars.update(self.task, completed=done, total=total, description=label)
-        self.state = (done, total)
+        """Move a bar."""
+        task = self._task(done, total, label)
+        self.bars.update(task, completed=done, total=total, description=label)
+        self.known[label], self.label = (task, done, total), label
+
+    def _task(self, done: int, total: int, label: str) -> Any:
+        task, before, whole = self.known.get(label, (None, 0, 0))
+        if task is not None and whole == total and done >= before:
+            if label != self.label:
+                self.close()
+            return task
+        if self.label is not None and label not in self.known:
+            task, before, whole = self.known[self.label]
+            if whole == total and done > before:
+                return self.known.pop(self.label)[0]  # the next step of the same work
+        self.close()
+        return self.bars.add_task(label, total=total)
 
     def close(self) -> None:
         """Fill the bar: work that ended early (a choice made, training that converged) is done."""
-        if self.task is not None:
-            self.bars.update(
-                self.task, total=max(self.state[0], 1), completed=max(self.state[0], 1)
-            )
+        if self.label is not None:
+            task, done, _ = self.known[self.label]
+            self.bars.update(task, total=max(done, 1), completed=max(done, 1))
 
 
 def start(*, quiet: bool, threads: int, compiles: bool = True) -> Console:

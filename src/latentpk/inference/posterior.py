@@ -219,6 +219,8 @@ def in_blocks(
     count = jax.tree_util.tree_leaves(items)[0].shape[0]
     size = min(padded_size(count, BLOCKS), 32)
     done: list[PyTree] = []
+    if progress is not None:
+        progress(0, count, label)  # compiling comes first, and takes the longest
     for start in range(0, count, size):
         index = np.minimum(np.arange(start, start + size), count - 1)
         block = jax.tree_util.tree_map(lambda x: x[index], items)  # noqa: B023

@@ -146,6 +146,8 @@ class ProfileVAE:
             if progress is not None:
                 progress(len(history.terms), settings.epochs, "training")
 
+        if progress is not None:
+            progress(len(store.history.terms), settings.epochs, "training")
         state, history = train(trainer, state=store.state, history=store.history, on_epoch=on_epoch)
         if progress is not None:
             progress(settings.epochs, settings.epochs, "training")
@@ -171,6 +173,8 @@ class ProfileVAE:
         polisher = make_polisher(model, records, PolishSettings(seed=self.settings.seed))
         state = polisher.start if store.polished is None else store.polished
         total = polisher.settings.rounds
+        if progress is not None:
+            progress(store.rounds, total, "polishing the population")
         for done in range(store.rounds, total):
             state = polisher.run_round(state, done)
             store.keep_round(state, done + 1)
@@ -196,6 +200,8 @@ class ProfileVAE:
             if progress is not None:
                 progress(len(selection.trials), 8, "choosing the model")
 
+        if progress is not None:
+            progress(0, 8, "choosing the model")
         selection = Selection(ground, {t.candidate: t for t in store.trials}, on_trial)
         settings = self.settings
         chosen = select(
