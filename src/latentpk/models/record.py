@@ -1,7 +1,7 @@
 """One patient's record as padded arrays, and a cohort's records stacked for one program."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,11 @@ from jaxtyping import Array, Bool, Float
 
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.records.subject import Subject
+
+if TYPE_CHECKING:
+    Held = Array
+else:  # on the host until a program receives them: cutting them into blocks compiles nothing
+    Held = Array | np.ndarray
 
 Stacked = TypeVar("Stacked")
 SIZES = (4, 16, 64, 256)  # doses, levels and outputs are padded to one of these
@@ -25,13 +30,13 @@ class Record(eqx.Module):
     """
 
     doses: Doses  # each field (dose,)
-    time: Float[Array, "*batch level"]
-    order: Float[Array, "*batch level"]
-    value: Float[Array, "*batch level"]  # a censored level holds its limit of quantification
-    censored: Bool[Array, "*batch level"]
-    mask: Bool[Array, "*batch level"]
-    change: Float[Array, "*batch piece"]  # a row of covariates holds from here on
-    covariates: Float[Array, "*batch piece covariate"]
+    time: Float[Held, "*batch level"]
+    order: Float[Held, "*batch level"]
+    value: Float[Held, "*batch level"]  # a censored level holds its limit of quantification
+    censored: Bool[Held, "*batch level"]
+    mask: Bool[Held, "*batch level"]
+    change: Float[Held, "*batch piece"]  # a row of covariates holds from here on
+    covariates: Float[Held, "*batch piece covariate"]
     paths: Paths = eqx.field(static=True)
 
 
@@ -71,7 +76,6 @@ def stack_records(
     table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
     levels = [s.levels for s in subjects]
     mask = np.stack([np.arange(level_size) < s.time.size for s in levels])
-    # arrays of the host: cutting them into blocks compiles nothing
     fields: dict[str, Any] = {
         "doses": Doses(*table),
         "time": np.stack([_pad(s.time, level_size) for s in levels]),
@@ -119,6 +123,6 @@ def _hold(covariates: np.ndarray, size: int) -> np.ndarray:
     return np.pad(covariates, [(0, size - covariates.shape[0]), (0, 0)], mode="edge")
 
 
-def take(records: Stacked, index: np.ndarray | Array) -> Stacked:
-    """Select subjects of anything stacked along them."""
+def take(records: Stacked, index: int | np.ndarray | Array) -> Stacked:
+    """Select subjects of anything stacked along them; a whole number drops the axis."""
     return jax.tree_util.tree_map(lambda x: x[index], records)
