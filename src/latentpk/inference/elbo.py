@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from latentpk.models.encoder import kl_from_prior
 from latentpk.models.latent import LatentModel
+from latentpk.models.prior import LearnedPrior
 from latentpk.models.record import Record
 
 
@@ -25,11 +26,11 @@ class ElboTerms(NamedTuple):
         penalty: Ridge on the prior's slopes and correlations and on network weights.
     """
 
-    log_likelihood: Float[Array, ""]
-    kl: Float[Array, ""]
-    subset: Float[Array, ""]
-    bound: Float[Array, ""]
-    penalty: Float[Array, ""]
+    log_likelihood: Float[Array, ""] | float
+    kl: Float[Array, ""] | float
+    subset: Float[Array, ""] | float
+    bound: Float[Array, ""] | float
+    penalty: Float[Array, ""] | float
 
 
 class Draws(NamedTuple):
@@ -40,8 +41,8 @@ class Draws(NamedTuple):
         keep: Which levels the subset keeps, shape (level,).
     """
 
-    noise: Float[Array, "2 sample effect"]
-    keep: Bool[Array, " level"]
+    noise: Float[Array | np.ndarray, "*subject 2 sample effect"]
+    keep: Bool[Array | np.ndarray, "*subject level"]
 
 
 def subject_terms(
@@ -99,6 +100,8 @@ def make_draws(
 def ridge(model: LatentModel) -> Float[Array, ""]:
     """Weak Gaussian penalty that keeps small data from inventing correlations and effects."""
     prior = model.prior
+    if not isinstance(prior, LearnedPrior):
+        return jnp.zeros(())
     total = jnp.sum(prior.slope**2) / 0.5**2 + jnp.sum(jnp.tril(prior.factor, -1) ** 2) / 0.5**2
     if prior.network is not None:
         leaves = jax.tree_util.tree_leaves(eqx.filter(prior.network, eqx.is_inexact_array))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from latentpk import precision
-from latentpk.inference.sampling import base_draws
+from latentpk.inference.sampling import Host, base_draws
 from latentpk.models.encoder import log_density
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
@@ -51,7 +51,7 @@ def _first_half(
 
 
 @eqx.filter_jit
-def _scores(model: LatentModel, records: Record, first: Array, noise: Array) -> Array:
+def _scores(model: LatentModel, records: Record, first: Host, noise: Host) -> Array:
     def one(record: Record, early: Array) -> Array:
         q = jax.tree_util.tree_map(lambda x: x[0], model.encode_masked(record, early[None]))
         q = q._replace(chol=WIDEN * q.chol)
@@ -69,4 +69,4 @@ def _scores(model: LatentModel, records: Record, first: Array, noise: Array) -> 
         score = joint - jax.scipy.special.logsumexp(weight)
         return score / jnp.maximum(jnp.sum(later), 1)
 
-    return jax.vmap(one)(records, first)
+    return jax.vmap(one)(records, jnp.asarray(first))

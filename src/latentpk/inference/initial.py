@@ -1,6 +1,7 @@
 """Where training starts: a forward-only random search on the pooled levels."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.models.config import CompartmentConfig, KernelConfig
+from latentpk.kinetics.structure import Structure
+from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
-from latentpk.models.latent import LatentModel, build_decoder
-from latentpk.models.prior import LearnedPrior
+from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
 
 CANDIDATES = 512
@@ -71,16 +73,18 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
     Returns:
         The model with a typical patient that fits the pooled levels.
     """
-    assert_learned = model.prior
-    if isinstance(model.decoder, CompartmentDecoder) and isinstance(assert_learned, LearnedPrior):
+    if isinstance(model.decoder, CompartmentDecoder):
         best = search(model.decoder, records, scales, seed)
         return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
     if isinstance(model.decoder, KernelDecoder):
         return _place_kernel(model, model.decoder, records, scales, seed)
-    bias = jnp.log(scales.level / scales.dose) * jnp.ones_like(
-        model.decoder.network.layers[-1].bias
-    )
-    return eqx.tree_at(lambda m: m.decoder.network.layers[-1].bias, model, bias)
+
+    def last(m: LatentModel) -> Array:
+        assert isinstance(m.decoder, GridDecoder)  # noqa: S101 - the only decoder left
+        return m.decoder.network.layers[-1].bias
+
+    start = jnp.full_like(last(model), np.log(scales.level / scales.dose))
+    return eqx.tree_at(last, model, start)
 
 
 def search(
@@ -164,8 +168,8 @@ def _place_kernel(
     """Start the free response at the best two-compartment curve, its absorption spread out."""
     config: KernelConfig = decoder.config
     oral = config.sites > 0
-    structure = CompartmentConfig(structure="2c-oral" if oral else "2c-iv")
-    start = build_decoder(structure, jax.random.key(0))
+    structure = "2c-oral" if oral else "2c-iv"
+    start = CompartmentDecoder(Structure.parse(structure))
     z = search(start, records, scales, seed)
     response = start.structure.response(jnp.exp(jnp.asarray(z)))
     rates, weights = np.asarray(response.rate), np.maximum(np.asarray(response.weight), 1e-12)
@@ -173,7 +177,7 @@ def _place_kernel(
     owner = np.abs(np.log(between[:, None] / rates[None])).argmin(axis=1)
     shares = weights[owner] / np.bincount(owner, minlength=2)[owner]
     bias = np.concatenate([np.log(between), np.log(np.maximum(shares, 1e-3 * weights.max()))])
-    model = _set_bias(model, lambda m: m.decoder.disposition, bias)
+    model = _set_bias(model, "disposition", bias)
     if not oral:
         return model
     ka = float(response.ka[0])
@@ -187,8 +191,10 @@ def _place_kernel(
             [1.0],
         ]
     )
-    return _set_bias(model, lambda m: m.decoder.absorption, absorption)
+    return _set_bias(model, "absorption", absorption)
 
 
-def _set_bias(model: LatentModel, where, bias: np.ndarray) -> LatentModel:
-    return eqx.tree_at(lambda m: where(m).linear.bias, model, jnp.asarray(bias))
+def _set_bias(
+    model: LatentModel, part: Literal["disposition", "absorption"], bias: np.ndarray
+) -> LatentModel:
+    return eqx.tree_at(lambda m: getattr(m.decoder, part).linear.bias, model, jnp.asarray(bias))

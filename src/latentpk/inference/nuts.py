@@ -1,12 +1,10 @@
 """Batched NUTS: the ladder's last rung, by NumPyro's functional kernel."""
 
-from functools import partial
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
-from numpyro.infer.hmc import hmc
+from numpyro.infer.hmc import HMCState, hmc
 
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
@@ -49,9 +47,9 @@ def nuts_draws(
         state = init(start, num_warmup=warmup, max_tree_depth=8, rng_key=seed)
         state = jax.lax.fori_loop(0, warmup, lambda _, s: kernel(s), state)
 
-        def step(s, _):
-            s = kernel(s)
-            return s, s.z
+        def step(state: HMCState, _: None) -> tuple[HMCState, Array]:
+            state = kernel(state)
+            return state, state.z
 
         return jax.lax.scan(step, state, None, length=draws)[1]
 
@@ -59,12 +57,12 @@ def nuts_draws(
     return kept.reshape(-1, begin.shape[1]), _split_rhat(kept)
 
 
-@partial(eqx.filter_jit)
+@eqx.filter_jit
 def nuts_batch(
-    model: LatentModel, records: Record, begin: Array, keys: PRNGKeyArray
+    model: LatentModel, records: Record, begin: Array, key: PRNGKeyArray
 ) -> tuple[Float[Array, "subject draw effect"], Float[Array, " subject"]]:
-    """`nuts_draws` for stacked records, as one program."""
-    return jax.vmap(lambda r, b, k: nuts_draws(model, r, b, k))(records, begin, keys)
+    """`nuts_draws` for stacked records; all share a key, so that none depends on another."""
+    return jax.vmap(lambda r, b: nuts_draws(model, r, b, key))(records, begin)
 
 
 def _split_rhat(chains: Float[Array, "chain draw effect"]) -> Float[Array, ""]:

@@ -45,11 +45,11 @@ class PolishSettings(Frozen):
         seed: Of everything random.
     """
 
-    rounds: int = Field(6, ge=0)
-    epochs: int = Field(20, ge=1)
-    draws: int = Field(96, ge=8)
-    batch: int = Field(64, ge=1)
-    rate: float = Field(0.02, gt=0)
+    rounds: int = Field(default=6, ge=0)
+    epochs: int = Field(default=20, ge=1)
+    draws: int = Field(default=96, ge=8)
+    batch: int = Field(default=64, ge=1)
+    rate: float = Field(default=0.02, gt=0)
     seed: int = 0
 
 
@@ -103,7 +103,9 @@ def make_polisher(model: LatentModel, records: Record, settings: PolishSettings)
         return -jnp.mean(jax.vmap(evidence)(record, proposals)) + ridge(current) / count
 
     @jax.jit
-    def epoch_program(state: TrainingState, index: Array, rate: Array, proposals: Proposals):
+    def epoch_program(
+        state: TrainingState, index: Array, rate: Array, proposals: Proposals
+    ) -> TrainingState:
         def update(state: TrainingState, rows: Array) -> tuple[TrainingState, None]:
             grad = jax.grad(loss)(state.params, take(data, rows), take(proposals, rows))
             return adam(state, grad, rate, 0.98), None

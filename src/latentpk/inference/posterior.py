@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from latentpk.inference.modes import Modes, find_modes, starts
 from latentpk.inference.nuts import CHAINS, nuts_batch
@@ -21,14 +21,14 @@ from latentpk.inference.sampling import (
     matched_mixture,
     mode_mixture,
     sample_mixture,
-    with_empty_component,
+    with_empty_components,
 )
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import BLOCKS, Record, padded_size, take
 
 Method = Literal["is", "adaptive", "nuts"]
-ROUNDS = 3  # of the second rung
+ROUNDS = 4  # of the second rung
 Progress = Callable[[int, int, str], None]
 
 
@@ -82,7 +82,7 @@ class Posteriors:
 def posteriors(
     model: LatentModel,
     records: Record,
-    settings: PosteriorSettings = PosteriorSettings(),
+    settings: PosteriorSettings | None = None,
     progress: Progress | None = None,
 ) -> Posteriors:
     """Compute the posterior of every stacked record.
@@ -90,35 +90,85 @@ def posteriors(
     Args:
         model: The model.
         records: Stacked records, leading axis (subject,).
-        settings: How.
+        settings: How; None takes the defaults.
         progress: Called with (done, total, label).
 
     Returns:
         One posterior per subject, in order.
     """
-    base = base_draws(settings.draws, model.effects, settings.seed)
-    sample, modes = in_blocks(
-        lambda block: _rung_one(model, block, base, settings.begin), records, progress, "posteriors"
-    )
-    first = _collect(sample, modes, "is")
-    if not settings.ladder:
+    ladder = _Ladder(model, settings or PosteriorSettings(), progress)
+    first, modes = ladder.first(records)
+    if not ladder.settings.ladder:
         return first
-    threshold = k_threshold(settings.draws)
-    short = first.ess < settings.least_ess * settings.draws
-    flagged = np.flatnonzero((first.k > threshold) | short | ~np.isfinite(first.k + first.ess))
-    flagged = np.array([i for i in flagged if not np.isneginf(first.k[i]) or short[i]], int)
+    flagged = np.flatnonzero(ladder.fails(first, ladder.settings.draws))
     if flagged.size == 0:
         return first
-    second = _second_rung(model, take(records, flagged), take(modes, flagged), settings, progress)
-    limit = k_threshold(settings.adaptive_draws)
-    failed = (second.k > limit) | ~(second.ess >= settings.least_ess * settings.draws)
+    second = ladder.second(take(records, flagged), take(modes, flagged))
     result = _replace_rows(first, flagged, second)
-    if failed.any():
-        still = flagged[failed]
-        begin = second.eps[failed, :CHAINS]
-        third = _third_rung(model, take(records, still), begin, second, failed, settings, progress)
-        result = _replace_rows(result, still, third)
-    return result
+    failed = np.flatnonzero(ladder.fails(second, ladder.settings.adaptive_draws))
+    if failed.size == 0:
+        return result
+    still = flagged[failed]
+    return _replace_rows(result, still, ladder.third(take(records, still), _rows(second, failed)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Ladder:
+    """Gate A's ladder: each rung is tried on the patients the one before failed."""
+
+    model: LatentModel
+    settings: PosteriorSettings
+    progress: Progress | None
+
+    def fails(self, found: Posteriors, draws: int) -> Bool[np.ndarray, " subject"]:
+        """Whose weights have too heavy a tail, or too few effective draws."""
+        enough = found.ess >= self.settings.least_ess * self.settings.draws
+        return ~((found.k <= k_threshold(draws)) & enough)
+
+    def first(self, records: Record) -> tuple[Posteriors, Modes]:
+        """Modes, then few draws from their mixture."""
+        base = base_draws(self.settings.draws, self.model.effects, self.settings.seed)
+        sample, modes = in_blocks(
+            lambda block: _rung_one(self.model, block, base, self.settings.begin),
+            records,
+            self.progress,
+            "posteriors",
+        )
+        return _collect(sample, modes, "is"), modes
+
+    def second(self, records: Record, modes: Modes) -> Posteriors:
+        """Many draws from mixtures that adapt."""
+        many = self.settings.adaptive_draws
+        base = base_draws(many, self.model.effects, self.settings.seed + 1)
+        sample = in_blocks(
+            lambda block: _rung_two(self.model, block[0], block[1], base),
+            (records, modes),
+            self.progress,
+            "adaptive draws",
+            size=1,
+        )
+        full = _collect(sample, modes, "adaptive")
+        return self._evenly(full, full.eps, full.weight)
+
+    def third(self, records: Record, second: Posteriors) -> Posteriors:
+        """NUTS, begun at draws of the second rung."""
+        key = jax.random.key(self.settings.seed + 3)
+        draws, rhat = in_blocks(
+            lambda block: nuts_batch(self.model, block[0], block[1], key),
+            (records, second.eps[:, :CHAINS]),
+            self.progress,
+            "NUTS",
+            size=4,
+        )
+        even = np.ones(draws.shape[:2])
+        return replace(self._evenly(second, draws, even), method=("nuts",) * len(rhat), rhat=rhat)
+
+    def _evenly(self, found: Posteriors, eps: np.ndarray, weight: np.ndarray) -> Posteriors:
+        """As many evenly weighted draws as the first rung has, by systematic resampling."""
+        size = self.settings.draws
+        rows = [_resample(e, w, size) for e, w in zip(eps, weight, strict=True)]
+        even = np.full((len(rows), size), 1 / size)
+        return replace(found, eps=np.stack(rows), weight=even, ess=np.minimum(found.ess, size))
 
 
 @eqx.filter_jit
@@ -130,7 +180,7 @@ def _rung_one(
         modes = _modes(model, record, location, begin)
         return sample_mixture(model, record, location, mode_mixture(modes), base), modes
 
-    return jax.lax.map(one, records)
+    return jax.vmap(one)(records)
 
 
 @eqx.filter_jit
@@ -145,7 +195,7 @@ def _rung_two(model: LatentModel, records: Record, modes: Modes, base: BaseDraws
             sample = sample_mixture(model, record, location, state[0], base)
             return (matched_mixture(state[0], sample), sample), None
 
-        mixture = with_empty_component(mode_mixture(found))
+        mixture = with_empty_components(mode_mixture(found))
         size, effects = base.normal.shape
         nothing = jnp.zeros(())
         empty = Sample(jnp.zeros((size, effects)), jnp.zeros(size), nothing, nothing, nothing)
@@ -163,61 +213,17 @@ def _modes(model: LatentModel, record: Record, location: Array, begin: str) -> M
     return find_modes(model, record, location, places)
 
 
-def _second_rung(
-    model: LatentModel,
-    records: Record,
-    modes: Modes,
-    settings: PosteriorSettings,
-    progress: Progress | None,
-) -> Posteriors:
-    base = base_draws(settings.adaptive_draws, model.effects, settings.seed + 1)
-    sample = in_blocks(
-        lambda block: _rung_two(model, block[0], block[1], base),
-        (records, modes),
-        progress,
-        "adaptive draws",
-    )
-    full = _collect(sample, modes, "adaptive")
-    eps = np.stack(
-        [_resample(e, w, settings.draws) for e, w in zip(full.eps, full.weight, strict=True)]
-    )
-    even = np.full(eps.shape[:2], 1 / settings.draws)
-    return replace(full, eps=eps, weight=even, ess=np.minimum(full.ess, settings.draws))
-
-
-def _third_rung(
-    model: LatentModel,
-    records: Record,
-    begin: np.ndarray,
-    second: Posteriors,
-    failed: np.ndarray,
-    settings: PosteriorSettings,
-    progress: Progress | None,
-) -> Posteriors:
-    keys = jax.random.split(jax.random.key(settings.seed + 3), 1)
-    items = (records, begin)
-    draws, rhat = in_blocks(
-        lambda block: nuts_batch(
-            model, block[0], block[1], jnp.broadcast_to(keys, block[1].shape[:1])
-        ),
-        items,
-        progress,
-        "NUTS",
-    )
-    even = np.full(draws.shape[:2], 1 / draws.shape[1])
-    eps = np.stack([_resample(e, w, settings.draws) for e, w in zip(draws, even, strict=True)])
-    weight = np.full(eps.shape[:2], 1 / settings.draws)
-    rows = np.flatnonzero(failed)
-    kept = _rows(second, rows)
-    return replace(kept, eps=eps, weight=weight, method=("nuts",) * len(rows), rhat=rhat)
-
-
 def in_blocks(
-    program: Callable[[PyTree], PyTree], items: PyTree, progress: Progress | None, label: str
+    program: Callable[[PyTree], PyTree],
+    items: PyTree,
+    progress: Progress | None,
+    label: str,
+    *,
+    size: int | None = None,
 ) -> PyTree:
     """Run a program on blocks of compiled sizes; the last block repeats its last row."""
     count = jax.tree_util.tree_leaves(items)[0].shape[0]
-    size = min(padded_size(count, BLOCKS), 32)
+    size = size or min(padded_size(count, BLOCKS), 32)
     done: list[PyTree] = []
     if progress is not None:
         progress(0, count, label)  # compiling comes first, and takes the longest
@@ -232,13 +238,13 @@ def in_blocks(
 
 def _collect(sample: Sample, modes: Modes, method: Method) -> Posteriors:
     return Posteriors(
-        eps=sample.eps,
-        weight=np.exp(sample.log_weight),
-        mode=modes.eps[:, 0],
-        objective=modes.objective[:, 0],
-        k=sample.k,
-        ess=sample.ess,
-        log_evidence=sample.log_evidence,
+        eps=np.asarray(sample.eps),
+        weight=np.exp(np.asarray(sample.log_weight)),
+        mode=np.asarray(modes.eps)[:, 0],
+        objective=np.asarray(modes.objective)[:, 0],
+        k=np.asarray(sample.k),
+        ess=np.asarray(sample.ess),
+        log_evidence=np.asarray(sample.log_evidence),
         method=(method,) * sample.k.shape[0],
         rhat=np.full(sample.k.shape, np.nan),
     )

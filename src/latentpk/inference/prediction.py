@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.inference.posterior import Posteriors, in_blocks
-from latentpk.inference.sampling import base_draws
+from latentpk.inference.sampling import Host, base_draws
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import Record
+from latentpk.models.record import Queries, Record
 
 PRIOR_DRAWS = 400
 BAND = (0.05, 0.95)
@@ -45,8 +45,7 @@ class Predictions:
 def predict(
     model: LatentModel,
     records: Record,
-    time: Float[np.ndarray, "subject time"],
-    order: Float[np.ndarray, "subject time"],
+    queries: Queries,
     posterior: Posteriors,
     *,
     seed: int = 0,
@@ -57,8 +56,7 @@ def predict(
     Args:
         model: The model.
         records: Stacked records with all doses up to the times asked.
-        time: Times [h], shape (subject, time).
-        order: Record order at equal times, shape (subject, time).
+        queries: When, for each patient.
         posterior: The patients' posteriors.
         seed: Of the prior's draws and of measurement noise.
         progress: Called with (done, total, label).
@@ -74,7 +72,7 @@ def predict(
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
 
-    parts = in_blocks(program, (records, time, order, resample(posterior)), progress, "predictions")
+    parts = in_blocks(program, (records, *queries, resample(posterior)), progress, "predictions")
     return Predictions(*parts)
 
 
@@ -90,7 +88,7 @@ def resample(posterior: Posteriors) -> Float[np.ndarray, "subject draw effect"]:
 
 @eqx.filter_jit
 def _curves(
-    model: LatentModel, records: Record, time: Array, order: Array, eps: Array, prior: Array
+    model: LatentModel, records: Record, time: Host, order: Host, eps: Host, prior: Host
 ) -> tuple[Array, Array, Array]:
     """Concentrations (subject, draw, time), at the prior's location, and of prior draws."""
 
@@ -107,8 +105,8 @@ def _curves(
 
 
 @eqx.filter_jit
-def _measure(model: LatentModel, curves: Array, noise: Array) -> Array:
-    return model.residual.perturb(curves, noise[None, :, None])
+def _measure(model: LatentModel, curves: Host, noise: Host) -> Array:
+    return model.residual.perturb(jnp.asarray(curves), jnp.asarray(noise)[None, :, None])
 
 
 def _summary(

@@ -16,6 +16,7 @@ from latentpk.inference.small_matrix import cholesky, inverse_lower
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
 
+Host = Array | np.ndarray  # made on the host, traced on the way
 DEGREES = 5  # of the Student-t proposals
 WIDEN = 1.2  # a Laplace scale is too narrow in the tails
 PRIOR_SHARE = 0.1  # defensive draws from the prior
@@ -30,9 +31,9 @@ class BaseDraws(NamedTuple):
         rank: Evenly spread in (0, 1); chooses the component, shape (draw,).
     """
 
-    normal: Float[Array, "draw effect"]
-    student: Float[Array, "draw effect"]
-    rank: Float[Array, " draw"]
+    normal: Float[Host, "*subject draw effect"]
+    student: Float[Host, "*subject draw effect"]
+    rank: Float[Host, "*subject draw"]
 
 
 class Mixture(NamedTuple):
@@ -138,42 +139,57 @@ def propose(
 
 
 def matched_mixture(mixture: Mixture, sample: Sample) -> Mixture:
-    """Give the last component the weighted mean and covariance of a sample, and half the share."""
-    weight = jnp.exp(sample.log_weight)
-    mean = weight @ sample.eps
-    centered = sample.eps - mean
+    """Fill the last two components from a sample: its moments, and what was proposed too rarely.
+
+    The second is placed on the hundredth of the draws with the largest weights: a region that
+    the proposal neglects shows there, and nowhere else.
+    """
+    drawn = jnp.exp(sample.log_weight)
+    top = max(drawn.shape[0] // 100, 8)
+    rare, index = jax.lax.top_k(drawn, top)
+    all_ = _moments(sample.eps, drawn, 1e-6)
+    neglected = _moments(sample.eps[index], rare / jnp.sum(rare), 0.02)
+    others = mixture.weight[:-2] / jnp.sum(mixture.weight[:-2])
+    share = 1 - PRIOR_SHARE
+    place, scale, precision = (
+        field.at[-2].set(first).at[-1].set(second)
+        for field, first, second in zip(mixture[:3], all_, neglected, strict=True)
+    )
+    weight = jnp.concatenate([0.4 * share * others, share * jnp.array([0.4, 0.2])])
+    return Mixture(place, scale, precision, weight)
+
+
+def with_empty_components(mixture: Mixture) -> Mixture:
+    """Add two components of no weight, for `matched_mixture` to fill."""
+    place, scale, precision = (
+        jnp.concatenate([field, field[:1], field[:1]]) for field in mixture[:3]
+    )
+    return Mixture(place, scale, precision, jnp.concatenate([mixture.weight, jnp.zeros(2)]))
+
+
+def _moments(
+    eps: Float[Array, "draw effect"], weight: Float[Array, " draw"], floor: float
+) -> tuple[Array, Array, Array]:
+    """Weighted mean, factor of the widened covariance, and the factor's inverse."""
+    mean = weight @ eps
+    centered = eps - mean
     covariance = (centered * weight[:, None]).T @ centered
-    scale = 1.1 * cholesky(covariance + 1e-6 * jnp.eye(mean.shape[0]))
-    others = mixture.weight[:-1] / jnp.sum(mixture.weight[:-1])
-    half = 0.5 * (1 - PRIOR_SHARE)
-    return Mixture(
-        mixture.place.at[-1].set(mean),
-        mixture.scale.at[-1].set(scale),
-        mixture.precision.at[-1].set(inverse_lower(scale)),
-        jnp.append(half * others, half),
-    )
-
-
-def with_empty_component(mixture: Mixture) -> Mixture:
-    """Add a component of no weight, for `matched_mixture` to fill."""
-    return Mixture(
-        *(jnp.concatenate([field, field[:1]]) for field in mixture[:3]),
-        jnp.append(mixture.weight, 0.0),
-    )
+    scale = WIDEN * cholesky(covariance + floor * jnp.eye(mean.shape[0]))
+    return mean, scale, inverse_lower(scale)
 
 
 def _transform(mixture: Mixture, base: BaseDraws) -> Float[Array, "draw effect"]:
     """Send each standard draw to the component its rank falls in, or leave it to the prior."""
     edges = jnp.cumsum(mixture.weight)
     component = jnp.sum(base.rank[:, None] >= edges[None, :], axis=1)
-    eps = base.normal
+    eps = jnp.asarray(base.normal)
     for c in range(mixture.weight.shape[0]):
         moved = mixture.place[c] + _rows_times(base.student, mixture.scale[c])
         eps = jnp.where((component == c)[:, None], moved, eps)
     return eps
 
 
-def _rows_times(rows: Float[Array, "draw effect"], matrix: Float[Array, "effect effect"]) -> Array:
+def _rows_times(rows: Float[Host, "draw effect"], matrix: Float[Array, "effect effect"]) -> Array:
     """Rows @ matrix.T as sums of columns: a library product costs more for a few columns."""
     return jnp.stack(
         [

@@ -41,17 +41,17 @@ class TrainingSettings(Frozen):
         seed: Of everything random in training.
     """
 
-    epochs: int = Field(200, ge=1)
-    anneal: int = Field(40, ge=1)
-    patience: int = Field(15, ge=1)
-    batch: int = Field(64, ge=1)
-    samples: int = Field(4, ge=1)
-    beta: float = Field(1.0, gt=0)
-    population_rate: float = Field(0.02, gt=0)
-    network_rate: float = Field(4e-3, gt=0)
-    refresh: int = Field(20, ge=0)
-    decay: float = Field(0.98, ge=0, lt=1)
-    seed: int = Field(0, ge=0)
+    epochs: int = Field(default=200, ge=1)
+    anneal: int = Field(default=40, ge=1)
+    patience: int = Field(default=15, ge=1)
+    batch: int = Field(default=64, ge=1)
+    samples: int = Field(default=4, ge=1)
+    beta: float = Field(default=1.0, gt=0)
+    population_rate: float = Field(default=0.02, gt=0)
+    network_rate: float = Field(default=4e-3, gt=0)
+    refresh: int = Field(default=20, ge=0)
+    decay: float = Field(default=0.98, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0)
 
 
 class TrainingState(NamedTuple):
@@ -141,8 +141,12 @@ def make_trainer(
         return jnp.mean(losses) + penalty, means
 
     @jax.jit
-    def epoch_program(state: TrainingState, index: Array, draws: Draws, rates: Array):
-        def update(state: TrainingState, inputs: tuple[Array, Draws]):
+    def epoch_program(
+        state: TrainingState, index: Array, draws: Draws, rates: Array
+    ) -> tuple[TrainingState, ElboTerms]:
+        def update(
+            state: TrainingState, inputs: tuple[Array, Draws]
+        ) -> tuple[TrainingState, ElboTerms]:
             grad, terms = jax.grad(loss, has_aux=True)(
                 state.params, take(data, inputs[0]), inputs[1]
             )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from latentpk.models.config import EncoderConfig
@@ -55,7 +56,7 @@ class Encoder(eqx.Module):
         code = self.network(tokens, mask, context)
         code = jnp.where(jnp.any(mask), code, 0.0)
         mean, factor = code[: self.effects], code[self.effects :]
-        rows, columns = jnp.tril_indices(self.effects)
+        rows, columns = np.tril_indices(self.effects)
         lower = jnp.zeros((self.effects, self.effects), code.dtype).at[rows, columns].set(factor)
         diagonal = jnp.exp(jnp.clip(jnp.diag(lower), -6.0, 1.0))
         return Gaussian(4.0 * jnp.tanh(mean / 4.0), jnp.tril(lower, -1) + jnp.diag(diagonal))

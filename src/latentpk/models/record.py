@@ -1,7 +1,7 @@
 """One patient's record as padded arrays, and a cohort's records stacked for one program."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -102,25 +102,34 @@ def _dose_rows(subject: Subject, until_last_level: bool, undecided: float) -> np
     return table
 
 
-def stack_queries(
-    subjects: Sequence[Subject],
-) -> tuple[Float[np.ndarray, "subject time"], Float[np.ndarray, "subject time"]]:
+class Queries(NamedTuple):
+    """When to predict stacked patients.
+
+    Attributes:
+        time: Times [h], shape (subject, time).
+        order: Record order at equal times, shape (subject, time).
+    """
+
+    time: Float[np.ndarray, "subject time"]
+    order: Float[np.ndarray, "subject time"]
+
+
+def stack_queries(subjects: Sequence[Subject]) -> Queries:
     """Pad and stack times and orders of the output rows; padding repeats time 0."""
     size = padded_size(max((s.outputs.time.size for s in subjects), default=1))
     time = np.stack([_pad(s.outputs.time, size) for s in subjects])
-    return time, np.stack([_pad(s.outputs.order, size) for s in subjects])
+    return Queries(time, np.stack([_pad(s.outputs.order, size) for s in subjects]))
 
 
 def _pad(x: np.ndarray, size: int, fill: float = 0.0) -> np.ndarray:
     short = size - x.shape[-1]
-    return np.pad(
-        np.asarray(x, np.float64), [(0, 0)] * (x.ndim - 1) + [(0, short)], constant_values=fill
-    )
+    empty = np.full((*x.shape[:-1], short), fill)
+    return np.concatenate([np.asarray(x, np.float64), empty], axis=-1)
 
 
 def _hold(covariates: np.ndarray, size: int) -> np.ndarray:
     """Repeat the last row: a piece that starts where the last one did lasts no time."""
-    return np.pad(covariates, [(0, size - covariates.shape[0]), (0, 0)], mode="edge")
+    return np.concatenate([covariates, np.repeat(covariates[-1:], size - len(covariates), axis=0)])
 
 
 def take(records: Stacked, index: int | np.ndarray | Array) -> Stacked:

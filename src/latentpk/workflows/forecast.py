@@ -88,10 +88,8 @@ def _chunk(
     conditioned = stack_records(subjects, undecided=undecided)
     posterior = posteriors(model, conditioned, settings, progress)
     whole = stack_records(subjects, undecided=undecided, until_last_level=False)
-    time, order = stack_queries(subjects)
-    predictions = predict(
-        model, whole, time, order, posterior, seed=settings.seed, progress=progress
-    )
+    queries = stack_queries(subjects)
+    predictions = predict(model, whole, queries, posterior, seed=settings.seed, progress=progress)
     return _table(cohort, subjects, posterior, predictions, settings)
 
 

@@ -1,34 +1,28 @@
 """ProfileVAE: train on a population, then forecast a patient."""
 
-import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import numpy as np
 import polars as pl
-from jaxtyping import Float
 
-from latentpk import __version__
 from latentpk.errors import ArtifactError, InputError, NotFittedError
-from latentpk.inference.initial import Scales, place
+from latentpk.inference.initial import place
 from latentpk.inference.polish import PolishSettings, make_polisher
-from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
-from latentpk.inference.prediction import Predictions, predict, resample
+from latentpk.inference.posterior import PosteriorSettings, posteriors
 from latentpk.inference.training import TrainingSettings, make_trainer, train
-from latentpk.inference.trust import Trust, gate_a
+from latentpk.inference.trust import gate_a
 from latentpk.kinetics.structure import Structure
 from latentpk.models.bundle import from_arrays, to_arrays
-from latentpk.models.config import CompartmentConfig, Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import Frozen, ModelConfig, ResidualKind
 from latentpk.models.latent import LatentModel, build
 from latentpk.models.record import Record, stack_records
-from latentpk.models.residual import FORMULAS
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
+from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.forecast import forecast_table
+from latentpk.workflows.patient import Posterior
 from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
 
 Progress = Callable[[int, int, str], None]
@@ -153,15 +147,14 @@ class ProfileVAE:
             progress(settings.epochs, settings.epochs, "training")
         polished = self._polish(trainer.finish(state), records, store, progress)
         self._model = trainer.refresh_encoder(polished)
-        epochs = len(history.terms)
-        bound = float(history.terms[-1].bound)
+        outcome = Outcome(self._model, config, told, history)
         notices = (*((store.note,) if store.note else ()), *told)
         self._fitted = Fitted(
             settings=settings,
             config=config,
             chosen=chosen,
-            card=_card(self._model, cohort, config, chosen, told, epochs, bound, ground.scales),
-            reading=_reading(cohort, config),
+            card=card(outcome, cohort),
+            reading=reading(cohort, config),
             notices=notices,
         )
         self._checkpoint = store
@@ -221,7 +214,7 @@ class ProfileVAE:
         """Arguments of `read_nonmem` for data this model is to forecast."""
         return dict(self.fitted.reading)
 
-    def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> "Posterior":
+    def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> Posterior:
         """The posterior of one subject.
 
         Args:
@@ -232,7 +225,8 @@ class ProfileVAE:
         settings = PosteriorSettings(draws=draws, seed=seed)
         records = stack_records([subject], undecided=self._undecided)
         found = posteriors(self.model, records, settings)
-        return Posterior(self, subject, found, gate_a(found, 0, settings), seed)
+        trust = gate_a(found, 0, settings)
+        return Posterior(self.model, subject, found, self._undecided, trust, seed)
 
     def forecast(
         self,
@@ -298,170 +292,3 @@ class ProfileVAE:
         card = fitted.card | {"hashes": {**fitted.card.get("hashes", {}), "model": bundle.seal}}
         loaded._fitted = fitted.model_copy(update={"card": card})
         return loaded
-
-
-@dataclass(frozen=True, eq=False)
-class Posterior:
-    """The posterior of one subject.
-
-    Attributes:
-        owner: The model it was computed with.
-        subject: The subject.
-        found: Draws and diagnostics; a block of one.
-        trust: Gate A's verdict.
-        seed: Of the draws.
-    """
-
-    owner: ProfileVAE
-    subject: Subject
-    found: Posteriors
-    trust: Trust
-    seed: int
-
-    def predict(self, times: Any) -> "Profile":
-        """Predict the concentration at times [h] on the subject's clock, after any dose there."""
-        time = np.atleast_1d(np.asarray(times, np.float64))
-        result = predict(
-            self.owner.model,
-            self._record(),
-            time[None],
-            np.full_like(time, np.inf)[None],
-            self.found,
-            seed=self.seed,
-        )
-        return Profile.of(time, result)
-
-    @property
-    def map(self) -> dict[str, float]:
-        """Parameters at the highest mode (MAP), a point and no posterior; compartment only."""
-        names = self._names()
-        return dict(zip(names, np.exp(self._latent(self.found.mode))[0].tolist(), strict=True))
-
-    @property
-    def parameters(self) -> pl.DataFrame:
-        """Evenly weighted posterior draws of the parameters (L/h, L, 1/h, h); compartment only."""
-        names = self._names()
-        return pl.DataFrame(np.exp(self._latent(resample(self.found)[0])), schema=list(names))
-
-    def _names(self) -> tuple[str, ...]:
-        decoder = self.owner.fitted.config.decoder
-        if not isinstance(decoder, CompartmentConfig):
-            raise InputError(
-                f"The {decoder.name} decoder has no parameters to name. "
-                "Predict with it, or fit with decoder='compartment'."
-            )
-        return Structure.parse(decoder.structure).names
-
-    def _latent(self, eps: Float[np.ndarray, "draw effect"]) -> Float[np.ndarray, "draw latent"]:
-        model, record = self.owner.model, self._record()
-        first = jax.tree_util.tree_map(lambda x: x[0], record)
-        location = np.asarray(model.location(first))[-1]
-        return location + eps @ np.asarray(model.prior.chol()).T
-
-    def _record(self) -> Record:
-        undecided = float(self.owner.fitted.chosen.route == "oral")
-        return stack_records([self.subject], undecided=undecided, until_last_level=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """Concentrations of one subject [mg/L] at times [h], each shape (time,).
-
-    Attributes:
-        time: Time [h].
-        pred: At the prior's location.
-        pred_median: Median of the prior predictive.
-        ipred: Posterior median.
-        lo: 5 % quantile of the posterior.
-        hi: 95 % quantile of the posterior.
-        pi_lo: 5 % quantile of a new measurement.
-        pi_hi: 95 % quantile of a new measurement.
-    """
-
-    time: Float[np.ndarray, " time"]
-    pred: Float[np.ndarray, " time"]
-    pred_median: Float[np.ndarray, " time"]
-    ipred: Float[np.ndarray, " time"]
-    lo: Float[np.ndarray, " time"]
-    hi: Float[np.ndarray, " time"]
-    pi_lo: Float[np.ndarray, " time"]
-    pi_hi: Float[np.ndarray, " time"]
-
-    @staticmethod
-    def of(time: np.ndarray, block: Predictions) -> "Profile":
-        """The first subject of a block."""
-        names = ("pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi")
-        return Profile(time, *(getattr(block, name)[0] for name in names))
-
-
-def versions() -> dict[str, str]:
-    """Versions that a fit's bits depend on."""
-    return {
-        "latentpk": __version__,
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-    }
-
-
-def _reading(cohort: Cohort, config: ModelConfig) -> dict[str, Any]:
-    return {
-        "units": cohort.units.describe(cohort.covariate_names),
-        "covariates": [c.name for c in config.covariates],
-        "interpolation": cohort.interpolation,
-        "medians": {c.name: c.median for c in config.covariates},
-    }
-
-
-def _card(
-    model: LatentModel,
-    cohort: Cohort,
-    config: ModelConfig,
-    chosen: Candidate,
-    told: tuple[str, ...],
-    epochs: int,
-    bound: float,
-    scales: Scales,
-) -> dict[str, Any]:
-    residual = {"formula": FORMULAS[config.residual]}
-    residual |= {
-        "a [mg/L]": float(np.exp(model.residual.log_a)),
-        "b": float(np.exp(model.residual.log_b)),
-    }
-    return {
-        "data": {
-            "subjects": len(cohort),
-            "levels": int(sum(len(s.levels) for s in cohort)),
-            "doses": int(sum(len(s.doses) for s in cohort)),
-            "units": cohort.units.describe(cohort.covariate_names),
-            "interpolation": cohort.interpolation,
-            "typical time [h]": scales.time,
-            "median level [mg/L]": scales.level,
-            "median dose [mg]": scales.dose,
-        },
-        "covariates": [
-            {"name": c.name, "kind": c.kind, "low": c.low, "median": c.median, "high": c.high}
-            for c in config.covariates
-        ],
-        "decoder": {"chosen": str(chosen), **_population(model, config)},
-        "residual error": residual,
-        "training": {"epochs": epochs, "bound [nats per subject]": bound},
-        "selection": list(told),
-        "versions": versions(),
-        "hashes": {"data": cohort.source_hash},
-    }
-
-
-def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
-    """Typical values and spread, where the latent dimensions have names."""
-    if not isinstance(config.decoder, CompartmentConfig):
-        return {"latent dimensions": model.effects}
-    names = Structure.parse(config.decoder.structure).names
-    factor = np.asarray(model.prior.chol())
-    spread = np.sqrt(np.sum(factor**2, axis=1))
-    typical = np.exp(np.asarray(model.prior.typical))
-    return {
-        name: f"{value:.4g}, SD of log {sd:.3g}"
-        for name, value, sd in zip(names, typical, spread, strict=True)
-    }

@@ -19,6 +19,8 @@ from latentpk.records.subject import Cohort
 from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
 
 Progress = Callable[[int, int, str], None]
+Route = Literal["iv", "oral"]
+PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
 FOLDS = 3
 GAIN = 0.5  # standard errors by which a richer model must forecast better
@@ -36,8 +38,8 @@ class Candidate(Frozen):
     """
 
     decoder: str
-    route: Literal["iv", "oral"]
-    prior: Literal["linear", "multiview"] = "linear"
+    route: Route
+    prior: PriorKind = "linear"
 
     def __str__(self) -> str:
         return f"{self.decoder}, {self.prior} prior, undecided doses {self.route}"
@@ -180,7 +182,12 @@ class Selection:
 
 
 def select(
-    selection: Selection, *, decoder: str, structure: str, route: str, prior: str
+    selection: Selection,
+    *,
+    decoder: str,
+    structure: str,
+    route: Literal["auto", "iv", "oral"],
+    prior: Literal["auto", "linear", "multiview"],
 ) -> Candidate:
     """Choose what is left open.
 
@@ -197,8 +204,9 @@ def select(
     subjects = selection.ground.cohort.subjects
     depot = np.concatenate([s.doses.depot for s in subjects])
     open_route = bool(np.isnan(depot).any()) and route == "auto"
-    routes = ("iv", "oral") if open_route else ("oral" if route == "oral" else "iv",)
-    first_prior = "linear" if prior == "auto" else prior
+    fixed: Route = "oral" if route == "oral" else "iv"
+    routes: tuple[Route, ...] = ("iv", "oral") if open_route else (fixed,)
+    first_prior: PriorKind = "linear" if prior == "auto" else prior
     if decoder in ("kernel", "grid"):
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
@@ -214,14 +222,14 @@ def select(
 
 
 def _structure(
-    selection: Selection, structure: str, routes: Sequence[str], prior: str
+    selection: Selection, structure: str, routes: Sequence[Route], prior: PriorKind
 ) -> Candidate:
     """Choose the number of compartments, the route and the lag."""
     if structure != "auto":
         options = [Candidate(decoder=structure, route=r, prior=prior) for r in routes]
         return options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
 
-    def named(compartments: int, route: str, lag: str = "") -> Candidate:
+    def named(compartments: int, route: Route, lag: str = "") -> Candidate:
         oral = _is_oral(selection.ground, route)
         kind = f"oral{lag}" if oral else "iv"
         both = "-f" if oral and _has_both(selection.ground, route) else ""

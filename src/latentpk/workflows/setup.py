@@ -1,5 +1,7 @@
 """From a cohort to the configuration of a latent model."""
 
+from typing import Literal
+
 import numpy as np
 
 from latentpk.inference.initial import Scales
@@ -7,6 +9,7 @@ from latentpk.kinetics.structure import Structure
 from latentpk.models.config import (
     CompartmentConfig,
     CovariateConfig,
+    CovariateKind,
     DecoderConfig,
     EncoderConfig,
     GridConfig,
@@ -30,7 +33,9 @@ def covariate_configs(cohort: Cohort) -> tuple[CovariateConfig, ...]:
     )
 
 
-def _covariate(name: str, kind: str, first: np.ndarray, every: np.ndarray) -> CovariateConfig:
+def _covariate(
+    name: str, kind: CovariateKind, first: np.ndarray, every: np.ndarray
+) -> CovariateConfig:
     log = kind == "continuous" and bool((every > 0).all())
     values = np.log(first) if log else first
     spread = float(np.std(values))
@@ -75,7 +80,7 @@ def model_config(
     decoder: DecoderConfig,
     scales: Scales,
     *,
-    prior: str,
+    prior: Literal["linear", "multiview"],
     residual: ResidualKind,
 ) -> ModelConfig:
     """Put a model's configuration together.

@@ -1,0 +1,129 @@
+"""A fitted model's card: data, covariates, decoder, training, versions, hashes."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from latentpk import __version__
+from latentpk.inference.training import TrainingHistory
+from latentpk.kinetics.structure import Structure
+from latentpk.models.config import CompartmentConfig, ModelConfig
+from latentpk.models.latent import LatentModel
+from latentpk.models.prior import LearnedPrior
+from latentpk.models.residual import FORMULAS
+from latentpk.records.subject import Cohort
+
+UNITS = {
+    **dict.fromkeys(("cl", "q2", "q3"), "L/h"),
+    **dict.fromkeys(("v1", "v2", "v3"), "L"),
+    "ka": "1/h",
+    "alag": "h",
+    "f": "(share)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a fit ended with.
+
+    Attributes:
+        model: The model.
+        config: What it was built from.
+        told: What choosing it found, as sentences.
+        history: Of its training.
+    """
+
+    model: LatentModel
+    config: ModelConfig
+    told: tuple[str, ...]
+    history: TrainingHistory
+
+
+def versions() -> dict[str, str]:
+    """Versions that a fit's bits depend on."""
+    return {
+        "latentpk": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def reading(cohort: Cohort, config: ModelConfig) -> dict[str, Any]:
+    """Arguments of `read_nonmem` with which later data are read as the training data were."""
+    return {
+        "units": cohort.units.describe(cohort.covariate_names),
+        "covariates": [c.name for c in config.covariates],
+        "interpolation": cohort.interpolation,
+        "medians": {c.name: c.median for c in config.covariates},
+    }
+
+
+def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
+    """Write the card of a fit.
+
+    Args:
+        outcome: The fit.
+        cohort: What it was fitted to.
+
+    Returns:
+        Sections of JSON values, each number with its unit.
+    """
+    model, config = outcome.model, outcome.config
+    scales = config.encoder
+    residual = {
+        "formula": FORMULAS[config.residual],
+        "a [mg/L]": float(np.exp(model.residual.log_a)),
+        "b": float(np.exp(model.residual.log_b)),
+    }
+    return {
+        "data": {
+            "subjects": len(cohort),
+            "levels": int(sum(len(s.levels) for s in cohort)),
+            "doses": int(sum(len(s.doses) for s in cohort)),
+            "units": cohort.units.describe(cohort.covariate_names),
+            "interpolation": cohort.interpolation,
+            "typical time [h]": scales.time_scale,
+            "median level [mg/L]": scales.level_scale,
+            "median dose [mg]": scales.dose_scale,
+        },
+        "covariates": [
+            {"name": c.name, "kind": c.kind, "low": c.low, "median": c.median, "high": c.high}
+            for c in config.covariates
+        ],
+        "decoder": {
+            "name": config.decoder.name,
+            "prior": config.prior,
+            **_population(model, config),
+        },
+        "residual error": residual,
+        "training": {
+            "epochs": len(outcome.history.terms),
+            "bound after the ELBO [nats per subject]": float(outcome.history.terms[-1].bound),
+        },
+        "selection": list(outcome.told),
+        "versions": versions(),
+        "hashes": {"data": cohort.source_hash},
+    }
+
+
+def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
+    """Typical values and spread, where the latent dimensions have names."""
+    if not isinstance(config.decoder, CompartmentConfig) or not isinstance(
+        model.prior, LearnedPrior
+    ):
+        return {"latent dimensions": model.effects}
+    structure = Structure.parse(config.decoder.structure)
+    names = structure.names
+    factor = np.asarray(model.prior.chol())
+    spread = np.sqrt(np.sum(factor**2, axis=1))
+    typical = np.exp(np.asarray(model.prior.typical))
+    return {"structure": str(structure)} | {
+        name: f"{value:.4g} {UNITS[name]}, SD of log {sd:.3g}"
+        for name, value, sd in zip(names, typical, spread, strict=True)
+    }

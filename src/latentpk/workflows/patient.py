@@ -1,0 +1,121 @@
+"""The posterior of one subject, and its predictions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from latentpk.errors import InputError
+from latentpk.inference.modes import newton_mode
+from latentpk.inference.posterior import Posteriors
+from latentpk.inference.prediction import Predictions, predict, resample
+from latentpk.inference.trust import Trust
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import Queries, Record, stack_records
+from latentpk.records.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The posterior of one subject.
+
+    Attributes:
+        model: The model it was computed with.
+        subject: The subject.
+        found: Draws and diagnostics; a block of one.
+        undecided: Where doses of undecided route went: 0 central, 1 the absorption site.
+        trust: Gate A's verdict.
+        seed: Of the draws.
+    """
+
+    model: LatentModel
+    subject: Subject
+    found: Posteriors
+    undecided: float
+    trust: Trust
+    seed: int
+
+    def predict(self, times: Any) -> "Profile":
+        """Predict the concentration at times [h] on the subject's clock, after any dose there."""
+        time = np.atleast_1d(np.asarray(times, np.float64))
+        result = predict(
+            self.model,
+            self._record(),
+            Queries(time[None], np.full_like(time, np.inf)[None]),
+            self.found,
+            seed=self.seed,
+        )
+        return Profile.of(time, result)
+
+    @property
+    def map(self) -> dict[str, float]:
+        """Parameters at the highest mode (MAP), a point and no posterior; compartment only."""
+        names = self._names()
+        return dict(zip(names, np.exp(self._latent(self._mode[None]))[0].tolist(), strict=True))
+
+    @cached_property
+    def _mode(self) -> Float[np.ndarray, " effect"]:
+        record = stack_records([self.subject], undecided=self.undecided)
+        first = jax.tree_util.tree_map(lambda x: x[0], record)
+        found = newton_mode(self.model, first, self.found.mode[0])
+        return np.asarray(found)
+
+    @property
+    def parameters(self) -> pl.DataFrame:
+        """Evenly weighted posterior draws of the parameters (L/h, L, 1/h, h); compartment only."""
+        names = self._names()
+        return pl.DataFrame(np.exp(self._latent(resample(self.found)[0])), schema=list(names))
+
+    def _names(self) -> tuple[str, ...]:
+        decoder = self.model.decoder
+        if not isinstance(decoder, CompartmentDecoder):
+            raise InputError(
+                "This decoder has no parameters to name. "
+                "Predict with it, or fit with decoder='compartment'."
+            )
+        return decoder.structure.names
+
+    def _latent(self, eps: Float[np.ndarray, "draw effect"]) -> Float[np.ndarray, "draw latent"]:
+        model, record = self.model, self._record()
+        first = jax.tree_util.tree_map(lambda x: x[0], record)
+        location = np.asarray(model.location(first))[-1]
+        return location + eps @ np.asarray(model.prior.chol()).T
+
+    def _record(self) -> Record:
+        return stack_records([self.subject], undecided=self.undecided, until_last_level=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Concentrations of one subject [mg/L] at times [h], each shape (time,).
+
+    Attributes:
+        time: Time [h].
+        pred: At the prior's location.
+        pred_median: Median of the prior predictive.
+        ipred: Posterior median.
+        lo: 5 % quantile of the posterior.
+        hi: 95 % quantile of the posterior.
+        pi_lo: 5 % quantile of a new measurement.
+        pi_hi: 95 % quantile of a new measurement.
+    """
+
+    time: Float[np.ndarray, " time"]
+    pred: Float[np.ndarray, " time"]
+    pred_median: Float[np.ndarray, " time"]
+    ipred: Float[np.ndarray, " time"]
+    lo: Float[np.ndarray, " time"]
+    hi: Float[np.ndarray, " time"]
+    pi_lo: Float[np.ndarray, " time"]
+    pi_hi: Float[np.ndarray, " time"]
+
+    @staticmethod
+    def of(time: np.ndarray, block: Predictions) -> "Profile":
+        """The first subject of a block."""
+        names = ("pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi")
+        return Profile(time, *(getattr(block, name)[0] for name in names))
