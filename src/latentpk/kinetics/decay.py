@@ -5,6 +5,7 @@ over where the quotient would cancel, and both branches stay finite with finite 
 """
 
 import math
+from itertools import pairwise
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -129,12 +130,19 @@ def _convolution(rates: tuple[Scalar, ...], time: Scalar) -> Scalar:
     """Of sorted rates: the first and the last are the farthest apart, so dividing there is safe."""
     if len(rates) == 1:
         return jnp.exp(-rates[0] * time)
-    if len(rates) == 2:
-        return decay_difference(*rates, time)
+    row = [decay_difference(*pair, time) for pair in pairwise(rates)]
+    for size in range(3, len(rates) + 1):
+        window = [rates[i : i + size] for i in range(len(row) - 1)]
+        row = [_joined(some, pair, time) for some, pair in zip(window, pairwise(row), strict=True)]
+    return row[0]
+
+
+def _joined(rates: tuple[Scalar, ...], parts: tuple[Scalar, Scalar], time: Scalar) -> Scalar:
+    """The convolution of all from those without the last and without the first."""
     gap = rates[-1] - rates[0]
     near = gap * time < _CLOSE
-    quotient = _convolution(rates[:-1], time) - _convolution(rates[1:], time)
-    return jnp.where(near, _series(rates, time, near), quotient / jnp.where(near, 1.0, gap))
+    quotient = (parts[0] - parts[1]) / jnp.where(near, 1.0, gap)
+    return jnp.where(near, _series(rates, time, near), quotient)
 
 
 def _series(rates: tuple[Scalar, ...], time: Scalar, near: Array) -> Scalar:

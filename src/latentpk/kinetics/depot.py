@@ -113,35 +113,36 @@ def absorbed_area(dose: Doses, place: Site, paths: Paths) -> Callable[[Scalar, S
         area = _own_area(dose, place, paths, start, stop)
         return area + _past_area(dose, place, paths, start, stop) if paths.steady else area
 
-    def at(start: Scalar, stop: Scalar) -> Scalar:
-        area = since_entry(jnp.maximum(start, 0.0), jnp.maximum(stop, 0.0))
-        if not paths.steady:
-            return area
-        before = (jnp.minimum(start, 0.0), jnp.minimum(stop, 0.0))
-        return area + _area_in_lag(dose, place, since_entry, *before)
-
-    return at
+    if not paths.steady:
+        return lambda start, stop: since_entry(jnp.maximum(start, 0.0), jnp.maximum(stop, 0.0))
+    return lambda start, stop: _with_lag(dose, place, since_entry, start, stop)
 
 
-def _area_in_lag(
+def _with_lag(
     dose: Doses,
     place: Site,
     since_entry: Callable[[Scalar, Scalar], Scalar],
     start: Scalar,
     stop: Scalar,
 ) -> Scalar:
-    """Area before a dose at steady state reaches the site: that of the periods before it."""
+    """Area over a window that may begin before a dose at steady state reaches the site.
+
+    What is before is the area of the periods before, so many whole ones and a part.
+    """
     repeated = is_repeated(dose)
     interval = jnp.where(repeated, dose.interval, 1.0)
-    zero = jnp.zeros_like(start)
-    period = since_entry(zero, zero + interval)
-
-    def since_period(time: Scalar) -> Scalar:  # from the start of some period on
-        whole = jnp.floor(time / interval)
-        return whole * period + since_entry(zero, jnp.maximum(time - whole * interval, 0.0))
-
+    first, last = jnp.minimum(start, 0.0), jnp.minimum(stop, 0.0)
+    whole = jnp.floor(jnp.stack([first, last]) / interval)
+    part = jnp.maximum(jnp.stack([first, last]) - whole * interval, 0.0)
+    zero = jnp.zeros_like(first)
+    # one program for the four windows: after the entry, a period, and the parts of two
+    areas = since_entry(
+        jnp.stack([jnp.maximum(start, 0.0), zero, zero, zero]),
+        jnp.stack([jnp.maximum(stop, 0.0), zero + interval, *part]),
+    )
+    before = (whole[1] - whole[0]) * areas[1] + areas[3] - areas[2]
     level = standing(dose) / (above_zero(place.ka) * above_zero(place.rate))
-    return jnp.where(repeated, since_period(stop) - since_period(start), level * (stop - start))
+    return areas[0] + jnp.where(repeated, before, level * (last - first))
 
 
 def _later(inside: Inside, place: Site, time: Scalar) -> Inside:

@@ -69,7 +69,8 @@ def peak(
     Example:
         >>> response = Response(*map(jnp.array, ([0.1], [0.02], [1.0], [1.0], [0.0])))
         >>> oral = Doses.of([0.0], 100.0, depot=1.0)
-        >>> peak(oral, jnp.array(0.0), jnp.array(24.0), response=response).tmax.round(4)
+        >>> day, paths = (jnp.array(0.0), jnp.array(24.0)), Paths.of(oral)
+        >>> peak(oral, *day, response=response, paths=paths).tmax.round(4)
         Array(2.5584, dtype=float64)
     """
     fixed, body = jax.tree.map(jax.lax.stop_gradient, (doses, response))

@@ -12,7 +12,7 @@ the loops in reverse would cost fifty times the value.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -91,15 +91,16 @@ def modal_amounts(paths: Paths, doses: Doses, query: Query, places: Places) -> A
         return jax.lax.map(at, query)
 
     start = Amounts(each if paths.central else (), tuple(each for _ in sites if paths.depot))
-    return over_doses(doses, block, start)
+    rare = paths.release or paths.overlap  # long programs, not worth unrolling
+    return over_doses(doses, block, start, size=1 if rare else _BLOCK)
 
 
 @partial(modal_amounts.defjvp, symbolic_zeros=True)
 def _modal_amounts_jvp(
-    paths: Paths, primals: tuple[Doses, Query, Places], tangents: tuple[Doses, Query, Places]
+    paths: Paths, primals: tuple[Doses, Query, Places], tangents: tuple[Any, Any, Any]
 ) -> tuple[Amounts, Amounts]:
     value = partial(modal_amounts.fun, paths)
-    full = jax.tree.map(_instantiated, tangents)
+    full = jax.tree.map(_instantiated, tangents, primals)
     if not all(isinstance(leaf, SymbolicZero) for leaf in jax.tree.leaves(tangents[:2])):
         return jax.jvp(value, primals, full)
     doses, query, places = primals
@@ -128,19 +129,20 @@ def _combined(slopes: Amounts, change: Places) -> Amounts:
     )
 
 
-def _instantiated(tangent: Array | SymbolicZero) -> Array:
-    if isinstance(tangent, SymbolicZero):
-        return jnp.zeros(tangent.shape, tangent.dtype)
-    return tangent
+def _instantiated(tangent: Any, primal: Array) -> Any:
+    return jnp.zeros_like(primal) if isinstance(tangent, SymbolicZero) else tangent
 
 
-def over_doses(doses: Doses, block: Callable[[list[Doses]], Sum], zero: Sum) -> Sum:
+def over_doses(
+    doses: Doses, block: Callable[[list[Doses]], Sum], zero: Sum, *, size: int = _BLOCK
+) -> Sum:
     """Sum of what every block of doses contributes.
 
     Args:
         doses: All doses.
         block: Takes a few single doses (scalar fields), gives their sum.
         zero: Where the sum starts, an array or a tree of arrays; it has the sum's shapes.
+        size: Doses per block.
 
     Returns:
         The sum over all doses.
@@ -151,7 +153,7 @@ def over_doses(doses: Doses, block: Callable[[list[Doses]], Sum], zero: Sum) -> 
         Array(500., dtype=float64)
     """
     count = doses.time.shape[0]
-    size = min(_BLOCK, count)
+    size = min(size, count)
     if size == 0:
         return zero
 

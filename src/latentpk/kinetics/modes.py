@@ -32,15 +32,16 @@ def two_modes(k10: Scalar, k12: Scalar, k21: Scalar) -> Modes:
         >>> two_modes(jnp.array(0.1), jnp.array(0.0), jnp.array(0.5))[1]
         Array([0., 1.], dtype=float64)
     """
-    tiny = jnp.finfo(k10.dtype).tiny
     offset = k10 + k12 - k21
-    root = jnp.sqrt(jnp.maximum(offset**2 + 4 * k12 * k21, tiny))
+    least = jnp.finfo(k10.dtype).eps * (k10 + k12 + k21) + _least(k10)
+    root = jnp.sqrt(jnp.maximum(offset**2 + 4 * k12 * k21, least**2))
     larger = (root + jnp.abs(offset)) / 2
     smaller = k12 * k21 / larger  # the product of both is k12 k21
     above = jnp.where(offset >= 0, larger, smaller)  # fast rate - k21
     below = jnp.where(offset >= 0, smaller, larger)  # k21 - slow rate
     fast = k21 + above
-    return jnp.stack([fast, k10 * k21 / jnp.maximum(fast, tiny)]), jnp.stack([above, below]) / root
+    rates = jnp.stack([fast, k10 * k21 / jnp.maximum(fast, least)])
+    return rates, jnp.stack([above, below]) / (above + below)
 
 
 def three_modes(k10: Scalar, outward: tuple[Scalar, Scalar], back: tuple[Scalar, Scalar]) -> Modes:
@@ -77,11 +78,12 @@ def _shares(rates: Float[Array, " mode"], upper: Scalar, lower: Scalar) -> Float
     The roots are those of a nearby system with the same return rates, whose shares this product
     gives exactly; a margin keeps the interlacing strict where roots coincide.
     """
-    margin = 4 * jnp.finfo(rates.dtype).eps * upper + jnp.finfo(rates.dtype).tiny
+    eps, least = 4 * jnp.finfo(rates.dtype).eps, _least(upper)
+    margin = eps * upper + least
     first, last = jnp.maximum(rates[0] - upper, margin), jnp.maximum(lower - rates[2], 0.0)
     above, below = jnp.maximum(upper - rates[1], margin), jnp.maximum(rates[1] - lower, 0.0)
     span = last + (upper - lower) + first
-    floor = jnp.maximum(last + below, margin)
+    floor = jnp.maximum(last + below, eps * lower + least)
     shares = jnp.stack(
         [
             first * (first + upper - lower) / ((first + above) * span),
@@ -109,24 +111,26 @@ def cubic_roots(coefficients: Float[Array, " 3"]) -> Float[Array, " 3"]:
         >>> cubic_roots(jnp.array([6.0, 11.0, 6.0]))
         Array([3., 2., 1.], dtype=float64)
     """
-    a2, a1, a0 = coefficients
-    shift = a2 / 3
-    tiny = jnp.finfo(coefficients.dtype).tiny
-    p = jnp.maximum(shift**2 - a1 / 3, tiny)
+    scale = jnp.maximum(coefficients[0], _least(coefficients[0]))
+    one = coefficients[0] / scale  # 1, or 0 where there are no rates at all
+    a1, a0 = coefficients[1] / scale / scale, coefficients[2] / scale / scale / scale
+    shift = one / 3
+    p = jnp.maximum(shift**2 - a1 / 3, jnp.finfo(scale.dtype).eps ** 2)
     q = shift**3 - shift * a1 / 2 + a0 / 2
     angle = jnp.arccos(jnp.clip(q / (p * jnp.sqrt(p)), -1.0, 1.0)) / 3
-    turns = jnp.array([0.0, -2.0, 2.0], coefficients.dtype) * (jnp.pi / 3)
-    largest = shift + 2 * jnp.sqrt(p) * jnp.cos(angle)
-    del turns
-    largest = _polish(largest, coefficients)
-    # the other two from the deflated quadratic x^2 - s x + d: d from a0, s from a1, without
+    largest = _polish(shift + 2 * jnp.sqrt(p) * jnp.cos(angle), jnp.stack([one, a1, a0]))
+    # the others from the deflated quadratic, whose coefficients are quotients and sums: no
     # cancellation where the roots differ by orders of magnitude
-    product = a0 / jnp.maximum(largest, tiny)
-    total = jnp.maximum(a1 - product, 0.0) / jnp.maximum(largest, tiny)
-    half = total / 2
+    product = a0 / largest
+    half = jnp.maximum(a1 - product, 0.0) / largest / 2
     middle = half + jnp.sqrt(jnp.maximum(half**2 - product, 0.0))
-    smallest = product / jnp.maximum(middle, tiny)
-    return jnp.stack([largest, middle, smallest])
+    smallest = product / jnp.maximum(middle, _least(middle))
+    return scale * jnp.stack([largest, middle, smallest])
+
+
+def _least(rate: Float[Array, "..."]) -> float:
+    """A rate so small that it is no rate, but whose inverse cube is still finite."""
+    return float(jnp.finfo(rate.dtype).tiny) ** 0.3
 
 
 def _polish(x: Scalar, coefficients: Float[Array, " 3"]) -> Scalar:
@@ -141,8 +145,10 @@ def _polish(x: Scalar, coefficients: Float[Array, " 3"]) -> Scalar:
 def _cubic_roots_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (coefficients,), (change,) = primals, tangents
     x = cubic_roots(coefficients)
-    a2, a1, _ = coefficients
-    slope = (3 * x - 2 * a2) * x + a1
-    floor = jnp.finfo(x.dtype).eps * a2**2 + jnp.finfo(x.dtype).tiny
-    slope = jnp.where(jnp.abs(slope) < floor, jnp.where(slope < 0, -floor, floor), slope)
-    return x, (x**2 * change[0] - x * change[1] + change[2]) / slope
+    slopes = []
+    for i in range(3):  # p'(x) is the product of the distances to the other roots
+        gaps = [x[i] - x[j] for j in range(3) if j != i]
+        least = jnp.finfo(x.dtype).eps * x[i] + _least(x)
+        gaps = [jnp.where(jnp.abs(g) < least, jnp.where(g < 0, -least, least), g) for g in gaps]
+        slopes.append(gaps[0] * gaps[1])
+    return x, (x**2 * change[0] - x * change[1] + change[2]) / jnp.stack(slopes)

@@ -1,5 +1,10 @@
 """Concentration of a linear body after any doses: the sum of what each dose does alone."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -7,7 +12,7 @@ from latentpk.kinetics.central import central_area
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.depot import Site, absorbed_area
 from latentpk.kinetics.doses import Doses, Paths
-from latentpk.kinetics.modal import Places, modal_amounts, over_doses
+from latentpk.kinetics.modal import Places, modal_amounts
 from latentpk.kinetics.response import Response
 
 EVERYTHING = Paths()
@@ -79,27 +84,40 @@ def auc(
         >>> auc(Doses.of([0.0], 100.0), jnp.array(0.0), jnp.array(24.0), response=response).round(3)
         Array(18.186, dtype=float64)
     """
+    zero = jnp.zeros_like(start)
+    modes = (response.rate, response.weight)
+    sites = (response.share, response.ka, response.alag)
+    begin = jnp.maximum(start, doses.time) - doses.time
+    finish = jnp.maximum(jnp.minimum(end, doses.until) - doses.time, begin)
+    windows = (doses, begin, finish)
 
-    def block(doses: list[Doses]) -> Scalar:
-        return sum((_area(dose, response, paths, start, end) for dose in doses), 0.0 * start)
+    def direct(mode: tuple[Scalar, Scalar], window: tuple[Doses, Scalar, Scalar]) -> Scalar:
+        dose, first, last = window
+        area = central_area(dose, mode[0], paths)(first, last)
+        return jnp.where(dose.depot == 0, mode[1] * area, 0.0)
 
-    return over_doses(doses, block, jnp.zeros_like(start))
+    def through(
+        site: tuple[Scalar, ...], mode: tuple[Scalar, Scalar], window: tuple[Doses, Scalar, Scalar]
+    ) -> Scalar:
+        dose, first, last = window
+        share, ka, alag = site
+        area = absorbed_area(dose, Site(ka, mode[0]), paths)(first - alag, last - alag)
+        return jnp.where(dose.depot != 0, share * ka * mode[1] * area, 0.0)
 
-
-def _area(dose: Doses, response: Response, paths: Paths, start: Scalar, end: Scalar) -> Scalar:
-    """Area under the concentration of one dose."""
-    first = jnp.maximum(start, dose.time) - dose.time
-    last = jnp.maximum(jnp.minimum(end, dose.until) - dose.time, first)
-    total = jnp.zeros_like(start)
-    modes = list(zip(response.rate, response.weight, strict=True))
+    total = zero
     if paths.central:
-        area = sum(w * central_area(dose, rate, paths)(first, last) for rate, w in modes)
-        total += jnp.where(dose.depot == 0, area, 0.0)
+        total += _summed(direct, zero, modes, windows)
     if paths.depot:
-        for share, ka, alag in zip(response.share, response.ka, response.alag, strict=True):
-            area = sum(
-                w * absorbed_area(dose, Site(ka, rate), paths)(first - alag, last - alag)
-                for rate, w in modes
-            )
-            total += jnp.where(dose.depot != 0, share * ka * area, 0.0)
+        total += _summed(through, zero, sites, modes, windows)
     return total
+
+
+def _summed(function: Callable[..., Scalar], zero: Scalar, *axes: tuple[Any, ...]) -> Scalar:
+    """Sum over the leading axis of each tree in turn: loops of scalars, small to compile."""
+    if not axes:
+        return function()
+
+    def step(total: Scalar, row: tuple[Any, ...]) -> tuple[Scalar, None]:
+        return total + _summed(partial(function, row), zero, *axes[1:]), None
+
+    return jax.lax.scan(step, zero, axes[0])[0]
