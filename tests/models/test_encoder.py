@@ -19,7 +19,7 @@ CONFIG = ModelConfig(
 @pytest.fixture(scope="module")
 def model():
     rng = np.random.default_rng(0)
-    start = eqx.filter_jit(build)(CONFIG)
+    start = build(CONFIG)
     return jax.tree_util.tree_map(lambda x: x + 0.3 * rng.standard_normal(x.shape), start)
 
 

@@ -57,7 +57,7 @@ class Case:
         )
         rng = np.random.default_rng(0)
         self.model = jax.tree_util.tree_map(
-            lambda x: x + 0.1 * rng.standard_normal(x.shape), eqx.filter_jit(build)(self.config)
+            lambda x: x + 0.1 * rng.standard_normal(x.shape), build(self.config)
         )
         self.record = record
         self.draws = make_draws(rng, (), record.time.shape[0], 2, self.model.effects)

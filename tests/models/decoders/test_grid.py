@@ -49,8 +49,8 @@ def test_nothing_before_the_first_dose_nor_without_one(predict):
 def test_past_the_grid_the_last_slope_goes_on_but_never_up(predict):
     found = predict(PROFILE, DOSES, [11.0, 13.0, 15.0, 17.0, 19.0])
     np.testing.assert_allclose(np.diff(np.log(found)), np.full(4, -1.0), rtol=1e-10)
-    flat = predict(PROFILE[::-1], DOSES, [11.0, 13.0, 15.0, 17.0, 19.0])
-    np.testing.assert_allclose(flat, np.full(5, 20.0), rtol=1e-12)
+    flat = predict(-PROFILE, DOSES, [11.0, 13.0, 15.0, 17.0, 19.0])
+    np.testing.assert_allclose(flat, np.full(5, 20 * np.exp(1.5)), rtol=1e-12)
 
 
 def test_a_regimen_twice_the_size_gives_twice_the_profile(predict):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +49,7 @@ def quadrature(function, breaks):
     """Integral over the pieces between the breaks, by Gauss and Legendre."""
     nodes, weights = leggauss(40)
     total = 0.0
-    for a, b in zip(breaks[:-1], breaks[1:], strict=True):
+    for a, b in pairwise(breaks):
         total += 0.5 * (b - a) * np.sum(weights * function(0.5 * (b - a) * nodes + 0.5 * (a + b)))
     return total
 
@@ -92,17 +94,13 @@ def test_concentration_is_absorption_convolved_with_disposition(decoder, predict
     found = predict([50.0, 0.0], depot=1.0)
     for place, t in enumerate(TIME):
         breaks = np.concatenate([[0.0], lag[lag < t], [t]])
-        fine = np.unique(np.concatenate([np.linspace(a, b, 8) for a, b in _pairs(breaks)]))
+        fine = np.unique(np.concatenate([np.linspace(a, b, 8) for a, b in pairwise(breaks)]))
 
         def inside(s, t=t):
             leaving = np.exp(-rate * (t - s[:, None])) @ weight
             return np.asarray(arriving(s)) * leaving
 
         assert found[place] == pytest.approx(50 * quadrature(inside, fine), rel=1e-8)
-
-
-def _pairs(breaks):
-    return list(zip(breaks[:-1], breaks[1:], strict=True))
 
 
 def test_a_central_bolus_is_the_sum_of_the_modes(decoder, predict):
