@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+from pydantic import Field
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.initial import place
@@ -47,8 +48,8 @@ class ProfileSettings(Frozen):
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
     residual: ResidualKind = "combined2"
-    epochs: int = 200
-    seed: int = 0
+    epochs: int = Field(200, ge=1)
+    seed: int = Field(0, ge=0)
 
 
 class Fitted(Frozen):
