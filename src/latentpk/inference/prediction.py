@@ -67,7 +67,7 @@ def predict(
     prior = np.asarray(base_draws(PRIOR_DRAWS, model.effects, seed).normal)
     noise = _stratified_normal(posterior.eps.shape[1], seed)
 
-    def program(block: tuple[Record, Array, Array, Array]) -> tuple[np.ndarray, ...]:
+    def program(block: tuple[Record, np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
         curves, typical, before = _curves(model, *block, prior)
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
