@@ -36,7 +36,7 @@ class Residual(eqx.Module):
     kind: ResidualKind = eqx.field(static=True)
     floor: float = eqx.field(static=True)
 
-    def sd(self, f: Float[Array, " level"]) -> Float[Array, " level"]:
+    def sd(self, f: Float[Array, "*draws level"]) -> Float[Array, "*draws level"]:
         """SD of a measurement [mg/L] at concentrations f [mg/L]; lognormal: SD of log y."""
         a, b = jnp.exp(self.log_a), jnp.exp(self.log_b)
         match self.kind:
@@ -73,8 +73,8 @@ class Residual(eqx.Module):
         return jnp.where(censored, jax.scipy.special.log_ndtr(jnp.clip(z, -30.0, 30.0)), seen)
 
     def perturb(
-        self, f: Float[Array, " level"], noise: Float[Array, " level"]
-    ) -> Float[Array, " level"]:
+        self, f: Float[Array, "*draws level"], noise: Float[Array, "*#draws #level"]
+    ) -> Float[Array, "*draws level"]:
         """A new measurement at concentrations f for standard normal noise, never negative."""
         if self.kind == "lognormal":
             return f * jnp.exp(self.sd(f) * noise)
