@@ -66,3 +66,10 @@ def test_reverse_equals_forward_and_padding_gets_nothing():
     forward, reverse = both(response, padded)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), forward, reverse)
     jax.tree.map(np.testing.assert_array_equal, both(response, filled)[1], reverse)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 9])
+def test_blocks_cover_every_dose_once(count):
+    doses = Doses.of(jnp.arange(float(count)), 2.0 ** jnp.arange(count))
+    total = over_doses(doses, lambda few: sum(dose.amount for dose in few), jnp.zeros(()))
+    assert total == 2.0**count - 1

@@ -98,7 +98,7 @@ def test_an_unused_second_compartment_changes_nothing():
         (0.0, 0.2, 0.2, 0.3, 0.1),
         (1e4, 1e-8, 1e4, 1e-8, 1e4),
         (0.1, 0.5, 0.0, 0.3, 0.733095189484530),  # the fast root of the other two
-        (0.0, 0.0, 0.0, 0.0, 0.0),
+        (0.0, 0.2, 0.0, 0.1, 0.0),  # nothing leaves, one compartment unused
     ],
 )
 def test_degenerate_systems_have_finite_derivatives(dtype, case):

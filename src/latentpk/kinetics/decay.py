@@ -14,8 +14,8 @@ import latentpk.precision  # noqa: F401  (x64 before any array)
 
 Scalar = Float[Array, "..."]
 
-NEAR = 0.125  # below it the series is used: its 9 terms leave 2e-15, the quotient loses 3 bits
-_SERIES = tuple((-1) ** n / math.factorial(n + 1) for n in range(9))
+NEAR = 0.125  # below it the series is used: its 10 terms leave 2e-17, the quotient loses 3 bits
+_SERIES = tuple((-1) ** n / math.factorial(n + 1) for n in range(10))
 
 _CLOSE = 0.5  # the same for convolutions of three and more decays
 _TERMS = 13

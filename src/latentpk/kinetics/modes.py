@@ -112,19 +112,20 @@ def cubic_roots(coefficients: Float[Array, " 3"]) -> Float[Array, " 3"]:
         Array([3., 2., 1.], dtype=float64)
     """
     scale = jnp.maximum(coefficients[0], _least(coefficients[0]))
-    one = coefficients[0] / scale  # 1, or 0 where there are no rates at all
-    a1, a0 = coefficients[1] / scale / scale, coefficients[2] / scale / scale / scale
-    shift = one / 3
+    unit = 1 / scale  # products, because XLA would join quotients into one that underflows
+    a1, a0 = coefficients[1] * unit * unit, coefficients[2] * unit * unit * unit
+    shift = 1 / 3
     p = jnp.maximum(shift**2 - a1 / 3, jnp.finfo(scale.dtype).eps ** 2)
     q = shift**3 - shift * a1 / 2 + a0 / 2
     angle = jnp.arccos(jnp.clip(q / (p * jnp.sqrt(p)), -1.0, 1.0)) / 3
-    largest = _polish(shift + 2 * jnp.sqrt(p) * jnp.cos(angle), jnp.stack([one, a1, a0]))
+    scaled = jnp.stack([jnp.ones_like(a1), a1, a0])
+    largest = _polish(shift + 2 * jnp.sqrt(p) * jnp.cos(angle), scaled)
     # the others from the deflated quadratic, whose coefficients are quotients and sums: no
     # cancellation where the roots differ by orders of magnitude
     product = a0 / largest
     half = jnp.maximum(a1 - product, 0.0) / largest / 2
     middle = half + jnp.sqrt(jnp.maximum(half**2 - product, 0.0))
-    smallest = product / jnp.maximum(middle, _least(middle))
+    smallest = jnp.where(middle > 0, product / jnp.where(middle > 0, middle, 1.0), 0.0)
     return scale * jnp.stack([largest, middle, smallest])
 
 
