@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+
+from latentpk import ProfileVAE, read_nonmem
+from latentpk.inference.initial import Scales
+from latentpk.workflows import selection
+from latentpk.workflows.selection import Candidate, Ground, Selection, Trial, better, choose, folds
+from latentpk.workflows.setup import covariate_configs
+from latentpk.workflows.simulate import simulate
+
+SCALES = Scales(time=48.0, early=1.0, level=10.0, dose=500.0, least=0.5)
+
+
+def trial(scores, decoder="1c-iv"):
+    return Trial(candidate=Candidate(decoder=decoder, route="iv"), scores=tuple(scores))
+
+
+class TestChoosing:
+    def test_a_richer_model_must_forecast_better_by_more_than_noise(self):
+        noise = np.random.default_rng(1).standard_normal(50)
+        simple = trial(noise)
+        assert not better(trial(noise), simple)
+        assert not better(trial(noise + 0.01 * np.roll(noise, 1)), simple)
+        assert better(trial(noise + 0.1), simple)
+        assert not better(trial(noise - 0.1), simple)
+
+    def test_a_candidate_that_cannot_be_trained_never_wins(self):
+        assert not better(trial([-1e9]), trial([-3.0, -4.0]))
+        assert better(trial([-3.0, -4.0]), trial([-1e9]))
+
+    def test_the_first_stays_unless_beaten(self):
+        one, same, best = trial([0.0, 0.1]), trial([0.0, 0.1], "2c-iv"), trial([1.0, 1.1], "3c-iv")
+        assert choose([one, same]) is one
+        assert choose([one, same, best]) is best
+
+
+class TestFolds:
+    def test_few_subjects_are_all_held_out_once(self):
+        parts = folds(10, seed=0)
+        assert len(parts) == 3
+        held = np.concatenate([held for _, held in parts])
+        assert sorted(held) == list(range(10))
+
+    def test_of_many_a_quarter_is_held_out(self):
+        ((kept, held),) = folds(400, seed=0)
+        assert (len(kept), len(held)) == (300, 100)
+
+    @pytest.mark.parametrize("count", [2, 3, 10, 59, 60, 400])
+    def test_nobody_is_trained_on_and_held_out(self, count):
+        for kept, held in folds(count, seed=3):
+            assert len(kept) > 0
+            assert len(held) > 0
+            assert sorted([*kept, *held]) == list(range(count))
+
+    def test_the_seed_decides(self):
+        assert (folds(100, 1)[0][1] == folds(100, 1)[0][1]).all()
+        assert (folds(100, 1)[0][1] != folds(100, 2)[0][1]).any()
+
+
+@pytest.fixture
+def decide(monkeypatch):
+    """Run the search on a cohort with made-up scores by candidate; returns choice and trials."""
+
+    def _decide(cohort, scores, **fixed):
+        def scored(ground, candidate, epochs=0):
+            value = scores(candidate)
+            return Trial(candidate=candidate, scores=(value, value + 0.01))
+
+        monkeypatch.setattr(selection, "try_candidate", scored)
+        ground = Ground(cohort, covariate_configs(cohort), SCALES, "combined2", 0)
+        search = Selection(ground)
+        settings = {"decoder": "auto", "structure": "auto", "route": "auto", "prior": "auto"}
+        return selection.select(search, **(settings | fixed)), list(search.trials)
+
+    return _decide
+
+
+def like(name):
+    return lambda candidate: 1.0 if name in candidate.decoder else 0.0
+
+
+@pytest.fixture(scope="module")
+def infused():
+    return read_nonmem(simulate("vancomycin-goti-2018", 120, seed=1))
+
+
+@pytest.fixture(scope="module")
+def open_route():
+    records = simulate("theophylline", 20, seed=1).with_columns(CMT=1).drop("RATE")
+    return read_nonmem(records)
+
+
+class TestSearch:
+    def test_infusions_are_never_tried_as_oral(self, decide, infused):
+        chosen, tried = decide(infused, like("2c"), decoder="compartment", prior="linear")
+        assert chosen.decoder == "2c-iv"
+        assert {c.decoder for c in tried} == {"1c-iv", "2c-iv", "3c-iv"}
+
+    def test_three_compartments_are_tried_only_where_two_won(self, decide, infused):
+        chosen, tried = decide(infused, like("1c"), decoder="compartment", prior="linear")
+        assert chosen.decoder == "1c-iv"
+        assert {c.decoder for c in tried} == {"1c-iv", "2c-iv"}
+
+    def test_auto_tries_kernel_and_grid(self, decide, infused):
+        chosen, tried = decide(infused, like("kernel"), prior="linear")
+        assert chosen.decoder == "kernel"
+        assert "grid" in {c.decoder for c in tried}
+
+    def test_the_two_views_must_earn_their_place(self, decide, infused):
+        def views(gain):
+            return lambda c: like("1c")(c) + gain * (c.prior == "multiview")
+
+        fixed = {"decoder": "compartment", "structure": "1c-iv"}
+        assert decide(infused, views(1.0), **fixed)[0].prior == "multiview"
+        assert decide(infused, views(-1.0), **fixed)[0].prior == "linear"
+        assert decide(infused, views(1.0), **fixed, prior="linear")[0].prior == "linear"
+
+    def test_an_open_route_is_decided(self, decide, open_route):
+        fixed = {"decoder": "compartment", "prior": "linear"}
+        assert decide(open_route, like("oral"), **fixed)[0].route == "oral"
+        chosen, tried = decide(open_route, like("iv"), **fixed)
+        assert (chosen.route, chosen.decoder) == ("iv", "1c-iv")
+        assert {c.route for c in tried} == {"iv", "oral"}
+
+    def test_a_fixed_route_and_structure_need_no_trial(self, decide, open_route):
+        fixed = {"decoder": "compartment", "structure": "1c-oral", "prior": "linear"}
+        chosen, tried = decide(open_route, like(""), **fixed, route="oral")
+        assert (chosen.decoder, chosen.route, tried) == ("1c-oral", "oral", [])
+
+    def test_an_oral_drug_may_have_a_lag(self, decide, open_route):
+        def lagged(candidate):
+            return 1.0 * ("oral" in candidate.decoder) + ("lag" in candidate.decoder)
+
+        chosen, _ = decide(open_route, lagged, decoder="compartment", prior="linear")
+        assert chosen.decoder.endswith("oral-lag")
+
+    def test_trials_made_before_are_not_made_again(self, infused, monkeypatch):
+        monkeypatch.setattr(selection, "try_candidate", None)
+        ground = Ground(infused, covariate_configs(infused), SCALES, "combined2", 0)
+        done = {
+            c: Trial(candidate=c, scores=(0.0, 0.1))
+            for c in (Candidate(decoder=f"{n}c-iv", route="iv") for n in (1, 2))
+        }
+        chosen = selection.select(
+            Selection(ground, done), decoder="compartment", structure="auto", route="auto",
+            prior="linear",
+        )  # fmt: skip
+        assert chosen.decoder == "1c-iv"
+
+
+def fit(records, **settings):
+    return ProfileVAE(decoder="compartment", prior="linear", **settings).fit(read_nonmem(records))
+
+
+@pytest.mark.long
+def test_one_compartment_is_told_from_two():
+    one = fit(simulate("vancomycin-buelga-2005", 250, seed=4))
+    assert one.fitted.chosen.decoder == "1c-iv"
+    two = fit(simulate("vancomycin-thomson-2009", 250, seed=4))
+    assert two.fitted.chosen.decoder == "2c-iv"
+
+
+@pytest.mark.long
+def test_an_oral_cohort_is_known_without_its_route():
+    records = simulate("warfarin-savic-2011", 80, seed=4).with_columns(CMT=1).drop("RATE")
+    model = fit(records)
+    assert model.fitted.chosen.route == "oral"
+    assert "oral" in model.fitted.chosen.decoder
+    assert any("oral" in notice for notice in model.notices)
+    patients = read_nonmem(records, **model.reading(), purpose="forecast").subset(range(3))
+    table = model.forecast(patients)
+    assert np.isfinite(table["IPRED"].to_numpy()).all()
+    early = table["TIME"].cast(float).to_numpy() < 1
+    if early.any():
+        assert (table["PRED"].to_numpy()[early] < table["PRED"].max()).all()
