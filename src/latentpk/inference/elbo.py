@@ -20,9 +20,9 @@ class ElboTerms(NamedTuple):
     Attributes:
         log_likelihood: Expected log likelihood of the levels under the encoder.
         kl: KL divergence of the encoder from the prior.
-        subset: The encoder's own ELBO on a random subset of each subject's levels.
-        bound: Importance-weighted bound on the marginal log likelihood that the prior, decoder
-            and residual error ascend (equal to the ELBO for one sample and beta = 1).
+        subset: The same bound as `bound`, on a random subset of each subject's levels.
+        bound: Importance-weighted bound on the marginal log likelihood (for one sample and
+            beta = 1 it is the ELBO).
         penalty: Ridge on the prior's slopes and correlations and on network weights.
     """
 
@@ -50,13 +50,14 @@ def subject_terms(
 ) -> tuple[Float[Array, ""], ElboTerms]:
     r"""Loss of one subject.
 
-    On all levels, the importance-weighted bound with K samples of the encoder,
+    On all levels and on a random subset of them, the importance-weighted bound with K samples of
+    the encoder,
 
     .. math:: \log \tfrac1K \sum_k \exp\{\log p(y|\epsilon_k)
               + \beta[\log p(\epsilon_k) - \log q(\epsilon_k|y)]\},
 
-    and on a random subset of the levels the ELBO, so that the encoder learns to work from one
-    level. Both run through one batched evaluation, which halves the program to compile.
+    so that the encoder learns to work from one level. Both run through one batched evaluation,
+    which halves the program to compile.
 
     Args:
         model: The model, in float32.
@@ -78,14 +79,16 @@ def subject_terms(
     each = jax.vmap(jax.vmap(lambda e: model.level_densities(e, location, record)))(eps)
     likelihood = jnp.sum(jnp.where(masks[:, None], each, 0.0), axis=-1)  # (2, sample)
     kl = jax.vmap(kl_from_prior)(q)
-    # log p(eps) - log q(eps) of the draws of all levels; the constants cancel
-    log_det = jnp.sum(jnp.log(jnp.diagonal(q.chol[0])))
-    ratio = 0.5 * jnp.sum(noise[0] ** 2 - eps[0] ** 2, axis=-1) + log_det
-    weights = likelihood[0] + beta * ratio
-    bound = jax.scipy.special.logsumexp(weights) - jnp.log(jnp.asarray(samples, weights.dtype))
-    subset = jnp.mean(likelihood[1]) - beta * kl[1]
-    terms = ElboTerms(jnp.mean(likelihood[0]), kl[0], subset, bound, jnp.zeros_like(bound))
-    return -bound - subset, terms
+    # log p(eps) - log q(eps); the constants cancel
+    log_det = jnp.sum(jnp.log(jnp.diagonal(q.chol, axis1=1, axis2=2)), axis=1)
+    ratio = 0.5 * jnp.sum(noise**2 - eps**2, axis=-1) + log_det[:, None]
+    weights = likelihood + beta * ratio
+    bounds = jax.scipy.special.logsumexp(weights, axis=1) - jnp.log(
+        jnp.asarray(samples, weights.dtype)
+    )
+    zero = jnp.zeros_like(bounds[0])
+    terms = ElboTerms(jnp.mean(likelihood[0]), kl[0], bounds[1], bounds[0], zero)
+    return -jnp.sum(bounds), terms
 
 
 def make_draws(

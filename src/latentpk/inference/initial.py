@@ -1,6 +1,6 @@
 """Where training starts: a forward-only random search on the pooled levels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import equinox as eqx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.decoder import LOG_BOUND
 from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.latent import LatentModel
@@ -74,7 +75,7 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
         The model with a typical patient that fits the pooled levels.
     """
     if isinstance(model.decoder, CompartmentDecoder):
-        best = search(model.decoder, records, scales, seed)
+        best = search(model.decoder.structure, records, scales, seed)
         return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
     if isinstance(model.decoder, KernelDecoder):
         return _place_kernel(model, model.decoder, records, scales, seed)
@@ -87,8 +88,21 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
     return eqx.tree_at(last, model, start)
 
 
+def largest(structure: Structure) -> Structure:
+    """The structure that holds this one as a special case: one program serves both."""
+    return Structure(3, structure.oral, structure.oral, structure.bioavailability)
+
+
+def absent(names: tuple[str, ...], scales: Scales) -> Float[np.ndarray, " parameter"]:
+    """Log values at which parameters have no effect: no exchange, no lag, complete absorption."""
+    volume = np.log(scales.dose / scales.level)
+    values = {"q2": -LOG_BOUND, "q3": -LOG_BOUND, "v2": volume, "v3": volume, "f": 0.0}
+    values["alag"] = np.log(1e-5 * scales.early)
+    return np.array([values.get(name, 0.0) for name in names])
+
+
 def search(
-    decoder: CompartmentDecoder, records: Record, scales: Scales, seed: int
+    structure: Structure, records: Record, scales: Scales, seed: int
 ) -> Float[np.ndarray, " parameter"]:
     """Log parameters whose curve fits the pooled levels of up to 48 subjects best.
 
@@ -96,50 +110,56 @@ def search(
     level to prediction), so the search is over rates and ratios only.
     """
     rng = np.random.default_rng(seed)
-    count = records.mask.shape[0]
-    index = rng.permutation(count)[:SUBJECTS]
+    index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
     sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
-    names = decoder.structure.names
-    sized = np.array([name[0] in "cvq" for name in names])
-
-    @jax.jit
-    def misfit(candidates: Array, sample: Record) -> tuple[Array, Array]:
-        def one(z: Array) -> tuple[Array, Array]:
-            def curve(record: Record) -> Array:
-                still = jnp.broadcast_to(z, (record.change.shape[0], z.shape[0]))
-                return decoder.concentration(
-                    still,
-                    record.change,
-                    record.doses,
-                    record.time,
-                    record.order,
-                    paths=record.paths,
-                )
-
-            f = jax.vmap(curve)(sample)
-            use = sample.mask & ~sample.censored & (sample.value > 0)
-            ratio = jnp.log(sample.value) - jnp.log(jnp.maximum(f, 1e-3 * scales.least))
-            shift = jnp.nanmedian(jnp.where(use, ratio, jnp.nan))
-            weight = jnp.where(use, jnp.sqrt(sample.value / scales.level), 0.0)
-            size = jnp.sum(weight * jnp.minimum(jnp.abs(ratio - shift), 3.0)) / jnp.sum(weight)
-            return size, shift
-
-        return jax.lax.map(one, candidates, batch_size=32)
+    whole = largest(structure)
+    names = whole.names
+    here = np.isin(names, structure.names)
+    sized = here & np.array([name[0] in "cvq" for name in names])
+    limits = np.array([scales.level, 1e-3 * scales.least])
 
     center, spread = _guess(names, scales)
+    center = np.where(here, center, absent(names, scales))
+    spread = np.where(here, spread, 0.0)
     best, lowest = center, np.inf
     for round_ in range(ROUNDS):
         noise = rng.standard_normal((CANDIDATES, len(names)))
         width = spread if round_ == 0 else spread * 0.4**round_
         candidates = np.clip(best + width * noise, center - 3 * spread, center + 3 * spread)
         candidates[0] = best
-        size, shift = jax.tree_util.tree_map(np.asarray, misfit(jnp.asarray(candidates), sample))
+        found = _misfit(CompartmentDecoder(whole), jnp.asarray(candidates), sample, limits)
+        size, shift = (np.asarray(part) for part in found)
         size = np.where(np.isfinite(size), size, np.inf)
         winner = int(np.argmin(size))
         if size[winner] < lowest:
             lowest = size[winner]
             best = candidates[winner] - np.where(sized, shift[winner], 0.0)
-    return best
+    return best[here]
+
+
+@eqx.filter_jit
+def _misfit(
+    decoder: CompartmentDecoder, candidates: Array, sample: Record, limits: np.ndarray
+) -> tuple[Array, Array]:
+    """Weighted size of the log residuals of each candidate, and the shift that centers them."""
+    level, least = limits
+
+    def one(z: Array) -> tuple[Array, Array]:
+        def curve(record: Record) -> Array:
+            still = jnp.broadcast_to(z, (record.change.shape[0], z.shape[0]))
+            return decoder.concentration(
+                still, record.change, record.doses, record.time, record.order, paths=record.paths
+            )
+
+        f = jax.vmap(curve)(sample)
+        use = sample.mask & ~sample.censored & (sample.value > 0)
+        ratio = jnp.log(sample.value) - jnp.log(jnp.maximum(f, least))
+        shift = jnp.nanmedian(jnp.where(use, ratio, jnp.nan))
+        weight = jnp.where(use, jnp.sqrt(sample.value / level), 0.0)
+        size = jnp.sum(weight * jnp.minimum(jnp.abs(ratio - shift), 3.0)) / jnp.sum(weight)
+        return size, shift
+
+    return jax.lax.map(one, candidates, batch_size=32)
 
 
 def _guess(names: tuple[str, ...], scales: Scales) -> tuple[np.ndarray, np.ndarray]:
@@ -168,10 +188,10 @@ def _place_kernel(
     """Start the free response at the best two-compartment curve, its absorption spread out."""
     config: KernelConfig = decoder.config
     oral = config.sites > 0
-    structure = "2c-oral" if oral else "2c-iv"
-    start = CompartmentDecoder(Structure.parse(structure))
-    z = search(start, records, scales, seed)
-    response = start.structure.response(jnp.exp(jnp.asarray(z)))
+    structure = Structure.parse("2c-oral" if oral else "2c-iv")
+    structure = replace(structure, bioavailability=config.bioavailability)
+    z = search(structure, records, scales, seed)
+    response = structure.response(jnp.exp(jnp.asarray(z)))
     rates, weights = np.asarray(response.rate), np.maximum(np.asarray(response.weight), 1e-12)
     between = np.geomspace(rates.max(), rates.min(), config.modes)
     owner = np.abs(np.log(between[:, None] / rates[None])).argmin(axis=1)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 from pydantic import Field
 
 from latentpk import precision
@@ -94,90 +94,153 @@ class TrainingHistory:
         return None if share >= 1 else 0.03 + 0.97 * 0.5 * (1 + float(np.cos(np.pi * share)))
 
 
-@dataclass(frozen=True, eq=False)
-class Trainer:
-    """The compiled pieces of training one model on stacked records."""
+class Freedom(NamedTuple):
+    """What of the prior may move: a model with less freedom is trained by the same program.
 
-    start: TrainingState
-    settings: TrainingSettings
-    run_epoch: Callable[[TrainingState, int, float], tuple[TrainingState, ElboTerms]]
-    finish: Callable[[TrainingState], LatentModel]
-    refresh_encoder: Callable[[LatentModel], LatentModel]
-
-
-def make_trainer(
-    model: LatentModel,
-    records: Record,
-    settings: TrainingSettings,
-    subjects: np.ndarray | None = None,
-) -> Trainer:
-    """Compile training for one model and cohort.
-
-    Args:
-        model: An initialised model.
-        records: Stacked records, leading axis (subject,).
-        settings: How to train.
-        subjects: Indices of those to train on; None is all.
-
-    Returns:
-        The trainer.
+    Attributes:
+        active: Latent dimensions that exist; the others stay where they begin, shape (latent,).
+        network: Whether the multi-view network learns; it begins as zero.
     """
-    data = jax.tree_util.tree_map(jnp.asarray, precision.single(records))
-    params, static = eqx.partition(precision.single(model), eqx.is_inexact_array)
-    start, unravel = ravel_pytree(params)
-    rate = ravel_pytree(_rates(params, settings))[0]
-    encoder_rate = ravel_pytree(_encoder_rates(params, settings))[0]
-    chosen = np.arange(data.mask.shape[0]) if subjects is None else np.asarray(subjects)
-    batch = min(settings.batch, chosen.size)
-    steps = chosen.size // batch
 
-    def loss(flat: Array, record: Record, draws: Draws) -> tuple[Array, ElboTerms]:
-        current = eqx.combine(unravel(flat), static)
-        losses, terms = jax.vmap(lambda r, d: subject_terms(current, r, d, beta=settings.beta))(
-            record, draws
-        )
-        penalty = ridge(current) / chosen.size
-        means = jax.tree_util.tree_map(jnp.mean, terms)._replace(penalty=penalty)
-        return jnp.mean(losses) + penalty, means
+    active: np.ndarray
+    network: bool
 
-    @jax.jit
-    def epoch_program(
-        state: TrainingState, index: Array, draws: Draws, rates: Array
+
+class Trainer:
+    """The compiled training of one kind of model on stacked records.
+
+    Which subjects are trained on, from where and with what freedom are arguments, so that trials
+    and folds share one program.
+    """
+
+    def __init__(self, model: LatentModel, records: Record, settings: TrainingSettings) -> None:
+        """Prepare the program; it is compiled at its first epoch.
+
+        Args:
+            model: A model of this kind.
+            records: Stacked records, leading axis (subject,).
+            settings: How to train; batch, samples, beta and decay are built in.
+        """
+        self.settings = settings
+        self.effects = model.effects
+        self.data = jax.tree_util.tree_map(jnp.asarray, precision.single(records))
+        self._params, self._static = eqx.partition(precision.single(model), eqx.is_inexact_array)
+        self._unravel = ravel_pytree(self._params)[1]
+        count, self.levels = records.mask.shape
+        self.batch = min(settings.batch, count)
+        self.steps = count // self.batch
+        self._program = jax.jit(self._epoch)
+
+    def start(self, model: LatentModel) -> TrainingState:
+        """The state before the first step from this model."""
+        return begin_at(ravel_pytree(eqx.filter(precision.single(model), eqx.is_inexact_array))[0])
+
+    def finish(self, state: TrainingState) -> LatentModel:
+        """The averaged model, in float64."""
+        return precision.double(eqx.combine(self._unravel(state.average), self._static))
+
+    def rates(self, settings: TrainingSettings, freedom: Freedom | None = None) -> Array:
+        """Adam's rate of every weight."""
+        return ravel_pytree(_rates(self._params, settings, freedom))[0]
+
+    def encoder_rates(self, settings: TrainingSettings) -> Array:
+        """Adam's rate of every weight when only the encoder learns."""
+        return ravel_pytree(_encoder_rates(self._params, settings))[0]
+
+    def run_epoch(
+        self, state: TrainingState, epoch: int, rates: Array, subjects: np.ndarray
     ) -> tuple[TrainingState, ElboTerms]:
+        """One epoch of a fixed number of steps; few subjects are passed over more than once."""
+        rng = np.random.Generator(np.random.Philox([self.settings.seed, epoch]))
+        size = self.steps * self.batch
+        rounds = [rng.permutation(subjects) for _ in range(-(-size // subjects.size))]
+        index = np.concatenate(rounds)[:size].reshape(self.steps, self.batch)
+        draws = make_draws(rng, index.shape, self.levels, self.settings.samples, self.effects)
+        weight = np.float32(1 / subjects.size)
+        state, terms = self._program(self.data, state, index, draws, rates, weight)
+        return state, ElboTerms(*(float(np.mean(term)) for term in terms))
+
+    def forecast_scores(
+        self, state: TrainingState, subjects: np.ndarray, repeats: int = 24
+    ) -> Float[np.ndarray, " subject"]:
+        r"""Log density of each subject's later levels given the first ones, per level.
+
+        .. math:: \frac{\log p(y_{all}) - \log p(y_{first})}{n_{later}}
+
+        by the importance-weighted bounds of the training program, run without moving.
+
+        Args:
+            state: Where training ended.
+            subjects: Indices of the subjects to score.
+            repeats: Times the K draws of the program are renewed and pooled.
+
+        Returns:
+            Scores [nats per level], shape (subject,). A subject with one level is scored by its
+            prior predictive density, one without by 0.
+        """
+        mask, time = np.asarray(self.data.mask), np.asarray(self.data.time)
+        first = first_half(mask, time)
+        still = state._replace(params=state.average)
+        frozen = jnp.zeros_like(state.params)
+        size = self.steps * self.batch
+        gains = np.zeros(subjects.size)
+        for begin in range(0, subjects.size, size):
+            rows = np.resize(subjects[begin : begin + size], size)
+            index = rows.reshape(self.steps, self.batch)
+            bounds: list[ElboTerms] = []
+            for repeat in range(repeats):
+                rng = np.random.Generator(np.random.Philox([self.settings.seed, 11, begin, repeat]))
+                draws = make_draws(
+                    rng, index.shape, self.levels, self.settings.samples, self.effects
+                )
+                draws = draws._replace(keep=first[index])
+                program = self._program(self.data, still, index, draws, frozen, np.float32(0.0))
+                bounds.append(program[1])
+            pooled = [
+                np.logaddexp.reduce([np.asarray(getattr(b, name), np.float64) for b in bounds])
+                for name in ("bound", "subset")
+            ]
+            found = (pooled[0] - pooled[1]).reshape(-1)
+            part = gains[begin : begin + size]
+            part[:] = found[: part.size]
+        later = (mask & ~first).sum(axis=1)[subjects]
+        return np.where(later > 0, gains / np.maximum(later, 1), 0.0)
+
+    def _epoch(
+        self,
+        data: Record,
+        state: TrainingState,
+        index: Array,
+        draws: Draws,
+        rates: Array,
+        ridge_weight: Array,
+    ) -> tuple[TrainingState, ElboTerms]:
+        def loss(flat: Array, record: Record, d: Draws) -> tuple[Array, ElboTerms]:
+            current = eqx.combine(self._unravel(flat), self._static)
+            losses, terms = jax.vmap(
+                lambda r, one: subject_terms(current, r, one, beta=self.settings.beta)
+            )(record, d)
+            penalty = ridge_weight * ridge(current)
+            terms = terms._replace(penalty=jnp.full_like(terms.penalty, penalty))
+            return jnp.mean(losses) + penalty, terms
+
         def update(
             state: TrainingState, inputs: tuple[Array, Draws]
         ) -> tuple[TrainingState, ElboTerms]:
-            grad, terms = jax.grad(loss, has_aux=True)(
-                state.params, take(data, inputs[0]), inputs[1]
-            )
-            return adam(state, grad, rates, settings.decay), terms
+            record = take(data, inputs[0])
+            grad, terms = jax.grad(loss, has_aux=True)(state.params, record, inputs[1])
+            return adam(state, grad, rates, self.settings.decay), terms
 
-        state, terms = jax.lax.scan(update, state, (index, draws))
-        return state, jax.tree_util.tree_map(jnp.mean, terms)
+        return jax.lax.scan(update, state, (index, draws))
 
-    effects = model.effects
-    levels = data.mask.shape[1]
 
-    def run_epoch(
-        state: TrainingState, epoch: int, slow: float, rates: Array = rate
-    ) -> tuple[TrainingState, ElboTerms]:
-        rng = np.random.Generator(np.random.Philox([settings.seed, epoch]))
-        index = rng.permutation(chosen)[: steps * batch].reshape(steps, batch)
-        draws = make_draws(rng, (steps, batch), levels, settings.samples, effects)
-        return epoch_program(state, index, draws, np.float32(slow) * rates)
-
-    def finish(state: TrainingState) -> LatentModel:
-        return precision.double(eqx.combine(unravel(state.average), static))
-
-    def refresh_encoder(fitted: LatentModel) -> LatentModel:
-        flat = ravel_pytree(eqx.filter(precision.single(fitted), eqx.is_inexact_array))[0]
-        state = begin_at(flat)
-        for epoch in range(settings.refresh):
-            slow = 0.03 + 0.97 * (1 - epoch / settings.refresh)
-            state, _ = run_epoch(state, settings.epochs + epoch, slow, encoder_rate)
-        return eqx.tree_at(lambda m: m.encoder, fitted, finish(state).encoder)
-
-    return Trainer(begin_at(start), settings, run_epoch, finish, refresh_encoder)
+def first_half(
+    mask: Bool[np.ndarray, "subject level"], time: Float[np.ndarray, "subject level"]
+) -> Bool[np.ndarray, "subject level"]:
+    """The earlier half of each subject's levels, rounded up; none where there is one level."""
+    count = mask.sum(axis=1, keepdims=True)
+    rank = np.argsort(np.argsort(np.where(mask, time, np.inf), axis=1, kind="stable"), axis=1)
+    return mask & (rank < np.where(count > 1, (count + 1) // 2, 0))
 
 
 def begin_at(flat: Float[Array, " weight"]) -> TrainingState:
@@ -204,20 +267,26 @@ def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> Traini
     return TrainingState(params, mean, square, average, step)
 
 
-def _rates(params: PyTree, settings: TrainingSettings) -> PyTree:
-    """Adam's rate of every leaf: networks slow, population parameters fast."""
+def _rates(params: PyTree, settings: TrainingSettings, freedom: Freedom | None) -> PyTree:
+    """Adam's rate of every leaf: networks slow, population parameters fast, the absent not."""
 
     def rate(path: tuple[Any, ...], leaf: Array) -> Array:
-        names = {str(getattr(part, "name", "")) for part in path}
-        slow = bool(names & {"network", "encoder", "layers"})
-        return jnp.full_like(leaf, settings.network_rate if slow else settings.population_rate)
+        names = [str(getattr(part, "name", "")) for part in path]
+        slow = bool({"network", "encoder", "layers"} & set(names))
+        value = jnp.full_like(leaf, settings.network_rate if slow else settings.population_rate)
+        if freedom is None or names[0] != "prior":
+            return value
+        if names[1] == "network":
+            return value * float(freedom.network)
+        active = jnp.asarray(freedom.active, leaf.dtype)
+        if names[1] == "factor":
+            return value * active[:, None] * active[None, :]
+        return value * active.reshape((-1,) + (1,) * (leaf.ndim - 1))
 
     return jax.tree_util.tree_map_with_path(rate, params)
 
 
 def _encoder_rates(params: PyTree, settings: TrainingSettings) -> PyTree:
-    """Adam's rate of every leaf when only the encoder learns."""
-
     def rate(path: tuple[Any, ...], leaf: Array) -> Array:
         mine = getattr(path[0], "name", "") == "encoder"
         return jnp.full_like(leaf, settings.network_rate if mine else 0.0)
@@ -225,8 +294,26 @@ def _encoder_rates(params: PyTree, settings: TrainingSettings) -> PyTree:
     return jax.tree_util.tree_map_with_path(rate, params)
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What one training is of: where it begins, on whom, with what freedom, how.
+
+    Attributes:
+        start: The model it begins from.
+        subjects: Indices of those trained on.
+        settings: How.
+        freedom: What may move; None is everything.
+    """
+
+    start: LatentModel
+    subjects: np.ndarray
+    settings: TrainingSettings
+    freedom: Freedom | None = None
+
+
 def train(
     trainer: Trainer,
+    course: Course,
     *,
     state: TrainingState | None = None,
     history: TrainingHistory | None = None,
@@ -235,7 +322,8 @@ def train(
     """Run epochs until done or no longer improving.
 
     Args:
-        trainer: From `make_trainer`.
+        trainer: The compiled program.
+        course: What to train.
         state: Where to resume; None starts anew.
         history: What went before, when resuming.
         on_epoch: Called after each epoch.
@@ -246,17 +334,30 @@ def train(
     Raises:
         ConvergenceError: If the objective is not finite.
     """
-    state = trainer.start if state is None else state
+    state = trainer.start(course.start) if state is None else state
     history = TrainingHistory() if history is None else history
-    while (rate := history.rate(trainer.settings)) is not None:
+    rates = trainer.rates(course.settings, course.freedom)
+    while (slow := history.rate(course.settings)) is not None:
         epoch = len(history.terms)
-        state, terms = trainer.run_epoch(state, epoch, rate)
-        history.terms.append(ElboTerms(*(float(t) for t in terms)))
-        if not np.isfinite(history.terms[-1].bound):
+        state, terms = trainer.run_epoch(state, epoch, np.float32(slow) * rates, course.subjects)
+        history.terms.append(terms)
+        if not np.isfinite(terms.bound):
             raise ConvergenceError(
-                f"Training stopped at epoch {epoch + 1}: the bound is {history.terms[-1].bound}. "
+                f"Training stopped at epoch {epoch + 1}: the bound is {terms.bound}. "
                 "Check units and outlying levels."
             )
         if on_epoch is not None:
             on_epoch(state, history)
     return state, history
+
+
+def refresh_encoder(
+    trainer: Trainer, model: LatentModel, subjects: np.ndarray, settings: TrainingSettings
+) -> LatentModel:
+    """Let the encoder alone adapt to a model whose population has moved since it learned."""
+    state = trainer.start(model)
+    rates = trainer.encoder_rates(settings)
+    for epoch in range(settings.refresh):
+        slow = np.float32(0.03 + 0.97 * (1 - epoch / settings.refresh))
+        state, _ = trainer.run_epoch(state, settings.epochs + epoch, slow * rates, subjects)
+    return eqx.tree_at(lambda m: m.encoder, model, trainer.finish(state).encoder)

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 from pydantic import Field
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
-from latentpk.inference.initial import place
 from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.posterior import PosteriorSettings, posteriors
-from latentpk.inference.training import TrainingSettings, make_trainer, train
+from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import gate_a
 from latentpk.kinetics.structure import Structure
 from latentpk.models.bundle import from_arrays, to_arrays
 from latentpk.models.config import Frozen, ModelConfig, ResidualKind
-from latentpk.models.latent import LatentModel, build
+from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
@@ -131,23 +131,28 @@ class ProfileVAE:
         ground = make_ground(cohort, settings.residual, settings.seed)
         chosen, told = self._choose(ground, store, progress)
         records = ground.records(chosen.route)
-        config = ground.config(chosen)
-        start = place(build(config), records, ground.scales, settings.seed)
-        training = TrainingSettings(epochs=settings.epochs, seed=settings.seed)
-        trainer = make_trainer(start, records, training)
+        config = ground.config(chosen.decoder, chosen.route, chosen.prior)
+        training = ground.training.model_copy(update={"epochs": settings.epochs})
+        start, freedom = ground.start(chosen, config)
+        trainer = Trainer(start, records, training)
+        everyone = np.arange(len(cohort))
 
         def on_epoch(state: Any, history: Any) -> None:
             store.keep(state, history)
             if progress is not None:
                 progress(len(history.terms), settings.epochs, "training")
 
-        if progress is not None:
-            progress(len(store.history.terms), settings.epochs, "training")
-        state, history = train(trainer, state=store.state, history=store.history, on_epoch=on_epoch)
+        state, history = train(
+            trainer,
+            Course(start, everyone, training, freedom),
+            state=store.state,
+            history=store.history,
+            on_epoch=on_epoch,
+        )
         if progress is not None:
             progress(settings.epochs, settings.epochs, "training")
         polished = self._polish(trainer.finish(state), records, store, progress)
-        self._model = trainer.refresh_encoder(polished)
+        self._model = refresh_encoder(trainer, polished, everyone, training)
         outcome = Outcome(self._model, config, told, history)
         notices = (*((store.note,) if store.note else ()), *told)
         self._fitted = Fitted(
@@ -207,7 +212,7 @@ class ProfileVAE:
         )
         told = tuple(
             f"held-out forecast of {trial.candidate}: {trial.mean:.3f} nats per level"
-            for trial in selection.trials.values()
+            for trial in sorted(selection.trials.values(), key=lambda t: str(t.candidate))
         )
         return chosen, (*told, f"chosen: {chosen}")
 

@@ -3,29 +3,34 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Literal
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
 from latentpk.errors import ConvergenceError
-from latentpk.inference.held_out import forecast_scores
-from latentpk.inference.initial import Scales, measure, place
-from latentpk.inference.training import TrainingSettings, make_trainer, train
+from latentpk.inference.initial import Scales, absent, largest, measure, place, search
+from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
+from latentpk.kinetics.structure import Structure
 from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, ResidualKind
-from latentpk.models.latent import build
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.latent import LatentModel, build
 from latentpk.models.record import Record, stack_records
 from latentpk.records.subject import Cohort
+from latentpk.views.patient import available
 from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
 
-Progress = Callable[[int, int, str], None]
 Route = Literal["iv", "oral"]
 PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
 FOLDS = 3
-GAIN = 0.5  # standard errors by which a richer model must forecast better
+GAIN = 1.0  # standard errors by which a richer model must forecast better
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
+START_SPREAD = float(np.log(0.4))  # of log parameters
 
 
 class Candidate(Frozen):
@@ -58,23 +63,45 @@ class Trial(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
+class Family:
+    """Candidates that one compiled program can train.
+
+    Attributes:
+        trainer: The program.
+        config: Of its models: the largest structure, with the multi-view network where it is
+            worth trying.
+    """
+
+    trainer: Trainer
+    config: ModelConfig
+
+
+@dataclass(frozen=True, eq=False)
 class Ground:
-    """A cohort made ready for candidates: the same for all of one route.
+    """A cohort made ready for candidates.
 
     Attributes:
         cohort: The cohort.
         covariates: Its covariates.
         scales: Its sizes.
         residual: Kind of residual error.
-        seed: Of everything random.
+        training: Settings that every program is built with.
     """
 
     cohort: Cohort
     covariates: tuple[CovariateConfig, ...]
     scales: Scales
     residual: ResidualKind
-    seed: int
+    training: TrainingSettings
     stacked: dict[str, Record] = field(default_factory=dict)
+    families: dict[tuple[str, str], Family] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    @property
+    def worth_views(self) -> bool:
+        """Whether there are subjects and knowledge enough to try the multi-view prior."""
+        known = available([c.name for c in self.covariates])
+        return len(self.cohort) >= MULTIVIEW_FROM and len(known) > 0
 
     def records(self, route: str) -> Record:
         """Stacked records with undecided doses sent this way."""
@@ -84,48 +111,89 @@ class Ground:
             )
         return self.stacked[route]
 
-    def config(self, candidate: Candidate) -> ModelConfig:
-        """The candidate's model."""
-        depot = self.records(candidate.route).doses
-        given = (depot.amount > 0) | (depot.rate > 0)
-        oral = bool((given & (depot.depot == 1)).any())
-        both = oral and bool((given & (depot.depot == 0)).any())
-        decoder = decoder_config(candidate.decoder, self.scales, oral=oral, both=both)
-        return model_config(
-            self.covariates, decoder, self.scales, prior=candidate.prior, residual=self.residual
+    def oral(self, route: str) -> bool:
+        """Whether some dose is extravascular."""
+        return self.records(route).paths.depot
+
+    def both(self, route: str) -> bool:
+        """Whether doses of either kind occur, so that F can be told."""
+        paths = self.records(route).paths
+        return paths.depot and paths.central
+
+    def config(self, decoder: str, route: str, prior: PriorKind) -> ModelConfig:
+        """A model's configuration."""
+        made = decoder_config(decoder, self.scales, oral=self.oral(route), both=self.both(route))
+        return model_config(self.covariates, made, self.scales, prior=prior, residual=self.residual)
+
+    def family(self, candidate: Candidate) -> Family:
+        """The program that trains this candidate, made once."""
+        name = candidate.decoder
+        if name not in ("kernel", "grid"):
+            name = str(largest(Structure.parse(name)))
+        key = (name, candidate.route)
+        with self.lock:
+            if key not in self.families:
+                views = self.worth_views or candidate.prior == "multiview"
+                config = self.config(name, candidate.route, "multiview" if views else "linear")
+                records = self.records(candidate.route)
+                self.families[key] = Family(Trainer(build(config), records, self.training), config)
+            return self.families[key]
+
+    def start(self, candidate: Candidate, config: ModelConfig) -> tuple[LatentModel, Freedom]:
+        """An untrained model of this configuration near the data, and what of it may move."""
+        model, records = build(config), self.records(candidate.route)
+        network = candidate.prior == "multiview"
+        decoder = model.decoder
+        with self.lock:  # programs of the search are shared: compile each once
+            if not isinstance(decoder, CompartmentDecoder):
+                placed = place(model, records, self.scales, self.training.seed)
+                return placed, Freedom(np.ones(decoder.latent, bool), network)
+            structure = Structure.parse(candidate.decoder)
+            found = search(structure, records, self.scales, self.training.seed)
+        names = decoder.structure.names
+        active = np.isin(names, structure.names)
+        typical = absent(names, self.scales)
+        typical[active] = found
+        factor = np.diag(np.where(active, START_SPREAD, np.log(1e-3)))
+        placed = eqx.tree_at(
+            lambda m: (m.prior.typical, m.prior.factor),
+            model,
+            (jnp.asarray(typical), jnp.asarray(factor)),
         )
+        return placed, Freedom(active, network)
 
 
 def make_ground(cohort: Cohort, residual: ResidualKind, seed: int) -> Ground:
     """Prepare a cohort for candidates."""
-    records = stack_records(cohort.subjects, tight=True)
-    return Ground(cohort, covariate_configs(cohort), measure(records), residual, seed)
+    scales = measure(stack_records(cohort.subjects, tight=True))
+    training = TrainingSettings(seed=seed)
+    return Ground(cohort, covariate_configs(cohort), scales, residual, training)
 
 
-def try_candidate(ground: Ground, candidate: Candidate, epochs: int = TRIAL_EPOCHS) -> Trial:
+def try_candidate(ground: Ground, candidate: Candidate) -> Trial:
     """Train on part of the subjects and score the forecasts of the others.
 
     Args:
         ground: The cohort.
         candidate: What to try.
-        epochs: Of each training.
 
     Returns:
         The scores of all held-out subjects: a quarter of a large cohort, in turn all of a small
-        one. A candidate that cannot be trained scores -inf.
+        one. A candidate that cannot be trained scores -1e9.
     """
-    records = ground.records(candidate.route)
-    settings = TrainingSettings(epochs=epochs, anneal=epochs // 2, seed=ground.seed)
+    family = ground.family(candidate)
+    settings = ground.training.model_copy(
+        update={"epochs": TRIAL_EPOCHS, "anneal": TRIAL_EPOCHS // 2}
+    )
+    model, freedom = ground.start(candidate, family.config)
     scores: list[np.ndarray] = []
-    start = place(build(ground.config(candidate)), records, ground.scales, ground.seed)
-    for kept, held in folds(len(ground.cohort), ground.seed):
-        trainer = make_trainer(start, records, settings, kept)
+    for kept, held in folds(len(ground.cohort), ground.training.seed):
         try:
-            state, _ = train(trainer)
+            state, _ = train(family.trainer, Course(model, kept, settings, freedom))
         except ConvergenceError:
             return Trial(candidate=candidate, scores=(-1e9,))
-        scores.append(forecast_scores(trainer.finish(state), records, held))
-    joined = np.nan_to_num(np.concatenate(scores), nan=-1e3, neginf=-1e3)
+        scores.append(family.trainer.forecast_scores(state, held))
+    joined = np.nan_to_num(np.concatenate(scores), nan=-1e3, neginf=-1e3, posinf=-1e3)
     return Trial(candidate=candidate, scores=tuple(float(s) for s in joined))
 
 
@@ -140,7 +208,7 @@ def folds(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def better(richer: Trial, simpler: Trial) -> bool:
-    """Whether the richer candidate forecasts better by more than half a standard error."""
+    """Whether the richer candidate forecasts better by more than a standard error."""
     if len(richer.scores) != len(simpler.scores):
         return richer.mean > simpler.mean
     gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
@@ -172,13 +240,23 @@ class Selection:
     on_trial: Callable[[Trial], None] = lambda trial: None
 
     def attempt(self, candidates: Sequence[Candidate]) -> list[Trial]:
-        """Try candidates, two at a time: compiling one is the other's training time."""
-        new = [c for c in candidates if c not in self.trials]
+        """Try candidates; the programs of two families compile and run side by side."""
+        lanes: dict[tuple[str, str], list[Candidate]] = {}
+        for candidate in candidates:
+            if candidate not in self.trials:
+                free = candidate.decoder in ("kernel", "grid")
+                lane = candidate.decoder if free else "compartment"
+                lanes.setdefault((lane, candidate.route), []).append(candidate)
         with ThreadPoolExecutor(2) as pool:
-            for trial in pool.map(lambda c: try_candidate(self.ground, c), new):
-                self.trials[trial.candidate] = trial
-                self.on_trial(trial)
+            list(pool.map(self._run_lane, lanes.values()))
         return [self.trials[c] for c in candidates]
+
+    def _run_lane(self, candidates: Sequence[Candidate]) -> None:
+        for candidate in candidates:
+            trial = try_candidate(self.ground, candidate)
+            with self.ground.lock:
+                self.trials[candidate] = trial
+                self.on_trial(trial)
 
 
 def select(
@@ -211,52 +289,45 @@ def select(
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
     else:
-        best = _structure(selection, structure, routes, first_prior)
-        if decoder == "auto":
-            rivals = [best.model_copy(update={"decoder": name}) for name in ("kernel", "grid")]
+        free = ("kernel", "grid") if decoder == "auto" else ()
+        best = _structure(selection, structure, routes, first_prior, free)
+        rivals = [best.model_copy(update={"decoder": name}) for name in free]
+        if rivals:
             best = choose(selection.attempt([best, *rivals])).candidate
-    if prior == "auto" and _worth_views(selection.ground):
+    if prior == "auto" and selection.ground.worth_views:
         views = best.model_copy(update={"prior": "multiview"})
         best = choose(selection.attempt([best, views])).candidate
     return best
 
 
 def _structure(
-    selection: Selection, structure: str, routes: Sequence[Route], prior: PriorKind
+    selection: Selection,
+    structure: str,
+    routes: Sequence[Route],
+    prior: PriorKind,
+    free: Sequence[str],
 ) -> Candidate:
-    """Choose the number of compartments, the route and the lag."""
+    """Choose the number of compartments, the route and the lag.
+
+    `free` names decoders that will be tried afterwards anyway: with a known route their programs
+    compile beside the compartments' one.
+    """
+    ground = selection.ground
     if structure != "auto":
         options = [Candidate(decoder=structure, route=r, prior=prior) for r in routes]
         return options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
 
     def named(compartments: int, route: Route, lag: str = "") -> Candidate:
-        oral = _is_oral(selection.ground, route)
-        kind = f"oral{lag}" if oral else "iv"
-        both = "-f" if oral and _has_both(selection.ground, route) else ""
-        return Candidate(decoder=f"{compartments}c-{kind}{both}", route=route, prior=prior)
+        kind = f"oral{lag}" if ground.oral(route) else "iv"
+        fraction = "-f" if ground.both(route) else ""
+        return Candidate(decoder=f"{compartments}c-{kind}{fraction}", route=route, prior=prior)
 
-    first = selection.attempt([named(1, r) for r in routes] + [named(2, r) for r in routes])
-    best = choose(first).candidate
+    first = [named(1, r) for r in routes] + [named(2, r) for r in routes]
+    beside = [Candidate(decoder=d, route=routes[0], prior=prior) for d in free]
+    trials = selection.attempt(first + (beside if len(routes) == 1 else []))
+    best = choose(trials[: len(first)]).candidate
     size = int(best.decoder[0])
-    further: list[Candidate] = []
-    if size == 2:
-        further.append(named(3, best.route))
-    if _is_oral(selection.ground, best.route):
+    further = [named(3, best.route)] if size == 2 else []
+    if ground.oral(best.route):
         further.append(named(size, best.route, "-lag"))
     return choose([selection.trials[best], *selection.attempt(further)]).candidate
-
-
-def _is_oral(ground: Ground, route: str) -> bool:
-    doses = ground.records(route).doses
-    return bool(((doses.amount > 0) & (doses.depot == 1)).any())
-
-
-def _has_both(ground: Ground, route: str) -> bool:
-    doses = ground.records(route).doses
-    central = ((doses.amount > 0) | (doses.rate > 0)) & (doses.depot == 0)
-    return _is_oral(ground, route) and bool(central.any())
-
-
-def _worth_views(ground: Ground) -> bool:
-    known = ground.config(Candidate(decoder="1c-iv", route="iv")).knowledge
-    return len(ground.cohort) >= MULTIVIEW_FROM and len(known) > 0
