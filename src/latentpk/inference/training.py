@@ -8,8 +8,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from pydantic import Field
 
 from latentpk import precision
@@ -20,7 +21,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
 CLIP = 100.0  # norm of the gradient
-BETA1, BETA2 = 0.9, 0.99
+ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 
 class TrainingSettings(Frozen):
@@ -65,7 +66,7 @@ class TrainingState(NamedTuple):
     mean: Float[Array, " weight"]
     square: Float[Array, " weight"]
     average: Float[Array, " weight"]
-    step: Float[Array, ""]
+    step: Int[Array, ""]
 
 
 @dataclass
@@ -246,7 +247,7 @@ def first_half(
 def begin_at(flat: Float[Array, " weight"]) -> TrainingState:
     """The state before the first step from these parameters."""
     zero = jnp.zeros_like(flat)
-    return TrainingState(flat, zero, zero, flat, jnp.zeros((), jnp.float32))
+    return TrainingState(flat, zero, zero, flat, jnp.zeros((), jnp.int32))
 
 
 def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> TrainingState:
@@ -257,12 +258,11 @@ def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> Traini
     sound = jnp.all(jnp.isfinite(grad))
     grad = jnp.where(sound, grad, 0.0)
     grad = grad * jnp.minimum(1.0, CLIP / jnp.maximum(jnp.linalg.norm(grad), 1e-12))
-    step = state.step + 1
-    mean = BETA1 * state.mean + (1 - BETA1) * grad
-    square = BETA2 * state.square + (1 - BETA2) * grad**2
-    move = (mean / (1 - BETA1**step)) / (jnp.sqrt(square / (1 - BETA2**step)) + 1e-8)
+    moments = optax.ScaleByAdamState(state.step, state.mean, state.square)
+    move, (step, mean, square) = ADAM.update(grad, moments)
     params = state.params - rate * move
-    keep = jnp.minimum(decay, step / (step + 10.0))  # early on a plain mean: it forgets its start
+    since = step.astype(jnp.float32)
+    keep = jnp.minimum(decay, since / (since + 10.0))  # early on a plain mean: it forgets its start
     average = keep * state.average + (1 - keep) * params
     return TrainingState(params, mean, square, average, step)
 
