@@ -40,6 +40,15 @@ class Reference:
 
 
 @pytest.fixture(scope="session")
+def quick():
+    """Compile a function that runs once or twice: it need not be fast."""
+    import jax
+
+    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    return lambda function: jax.jit(function, compiler_options=options)
+
+
+@pytest.fixture(scope="session")
 def reference():
     return Reference()
 
@@ -92,3 +101,12 @@ def start():
     config = ModelConfig(decoder=CompartmentConfig(structure="1c-iv"), encoder=scales)
     place = jnp.log(jnp.array([3.0, 50.0]))
     return eqx.tree_at(lambda m: m.prior.typical, build(config), place)
+
+
+@pytest.fixture(scope="session")
+def evidence(start):
+    """Marginal log likelihood of each stacked record under the start or a model like it."""
+    from latentpk.inference.posterior import PosteriorSettings, posteriors
+
+    settings = PosteriorSettings(ladder=False)
+    return lambda records, model=start: posteriors(model, records, settings).log_evidence

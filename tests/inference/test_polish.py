@@ -1,0 +1,47 @@
+import jax
+import numpy as np
+import pytest
+
+from latentpk.inference.polish import PolishSettings, make_polisher
+
+SETTINGS = PolishSettings(rounds=2, epochs=15, draws=32, batch=24, rate=0.05)
+
+
+@pytest.fixture(scope="module")
+def polisher(start, ward):
+    return make_polisher(start, ward, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def rounds(polisher):
+    """The state after each round."""
+    first = polisher.run_round(polisher.start, 0)
+    return first, polisher.run_round(first, 1)
+
+
+def test_polishing_raises_the_true_marginal_likelihood(polisher, rounds, start, ward, evidence):
+    before = evidence(ward, start).sum()
+    one, two = (evidence(ward, polisher.finish(state)).sum() for state in rounds)
+    assert one > before + 1.0
+    assert two > one
+    polished = polisher.finish(rounds[1])
+    np.testing.assert_allclose(polished.prior.typical, np.log([4.0, 40.0]), atol=0.25)
+
+
+def test_it_also_raises_it_for_patients_it_has_not_seen(polisher, rounds, start, ward_of, evidence):
+    unseen = ward_of(24, seed=8)
+    assert evidence(unseen, polisher.finish(rounds[1])).sum() > evidence(unseen, start).sum()
+
+
+def test_the_encoder_stays_as_it_was(polisher, rounds, start):
+    polished = polisher.finish(rounds[1])
+    pairs = zip(*(jax.tree_util.tree_leaves(m.encoder) for m in (start, polished)), strict=True)
+    for before, after in pairs:
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_round_is_a_function_of_state_and_number(polisher, rounds):
+    again = polisher.run_round(polisher.start, 0)
+    np.testing.assert_array_equal(again.params, rounds[0].params)
+    other = polisher.run_round(polisher.start, 1)
+    assert not np.isclose(other.params, rounds[0].params, rtol=1e-6).all()

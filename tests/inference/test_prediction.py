@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from latentpk.inference.posterior import Posteriors
+from latentpk.inference.prediction import predict, resample
+from latentpk.models.record import Queries
+
+TIMES = np.array([0.0, 1.0, 6.0, 20.0])
+DRAWS = 1000
+
+
+@pytest.fixture(scope="module")
+def posterior(ward):
+    """Draws that are not the prior's, unevenly weighted."""
+    rng = np.random.default_rng(0)
+    count = ward.mask.shape[0]
+    eps = np.array([0.8, -0.5]) + 0.6 * rng.standard_normal((count, DRAWS, 2))
+    weight = rng.gamma(0.5, size=(count, DRAWS))
+    nothing = np.zeros(count)
+    return Posteriors(
+        eps=eps,
+        weight=weight / weight.sum(axis=1, keepdims=True),
+        mode=eps[:, 0],
+        objective=nothing,
+        k=nothing,
+        ess=nothing,
+        log_evidence=nothing,
+        method=("is",) * count,
+        rhat=nothing,
+    )
+
+
+@pytest.fixture(scope="module")
+def predicted(start, ward, posterior):
+    count = ward.mask.shape[0]
+    queries = Queries(np.tile(TIMES, (count, 1)), np.full((count, 4), np.inf))
+    return predict(start, ward, queries, posterior)
+
+
+def curves(model, eps):
+    """The textbook's bolus of 100 mg, shape (draw, time)."""
+    theta = np.exp(np.asarray(model.prior.typical) + eps @ np.asarray(model.prior.chol()).T)
+    return 100 / theta[:, 1:] * np.exp(-theta[:, :1] / theta[:, 1:] * TIMES)
+
+
+def test_resampling_gives_each_draw_its_weight_to_within_one(posterior):
+    drawn = resample(posterior)
+    assert drawn.shape == posterior.eps.shape
+    for subject in (0, 17):
+        own = posterior.eps[subject, :, 0]
+        count = np.array([(drawn[subject, :, 0] == value).sum() for value in own])
+        assert (np.abs(count - DRAWS * posterior.weight[subject]) <= 1.0).all()
+
+
+def test_pred_is_the_priors_location(start, predicted):
+    expected = curves(start, np.zeros((1, 2)))[0]
+    assert predicted.pred.shape == (24, 4)
+    np.testing.assert_allclose(predicted.pred, np.tile(expected, (24, 1)), rtol=1e-10)
+
+
+def test_pred_median_is_the_median_of_the_prior_predictive(start, predicted):
+    eps = np.random.default_rng(1).standard_normal((200_000, 2))
+    expected = np.median(curves(start, eps), axis=0)
+    np.testing.assert_allclose(predicted.pred_median[0], expected, rtol=0.02)
+
+
+@pytest.mark.parametrize(("field", "level"), [("lo", 0.05), ("ipred", 0.5), ("hi", 0.95)])
+def test_bands_are_quantiles_of_the_weighted_draws(start, posterior, predicted, field, level):
+    for subject in (0, 23):
+        every = curves(start, posterior.eps[subject])
+        found = getattr(predicted, field)[subject]
+        below = posterior.weight[subject] @ (every < found)
+        np.testing.assert_allclose(below, np.full(4, level), atol=0.004)
+
+
+@pytest.mark.parametrize(("field", "level"), [("pi_lo", 0.05), ("pi_hi", 0.95)])
+def test_prediction_intervals_hold_a_new_measurement(start, posterior, predicted, field, level):
+    rng = np.random.default_rng(2)
+    index = rng.choice(DRAWS, 200_000, p=posterior.weight[3])
+    f = curves(start, posterior.eps[3])[index]
+    sd = np.hypot(np.exp(start.residual.log_a), np.exp(start.residual.log_b) * f)
+    new = np.maximum(f + sd * rng.standard_normal(f.shape), 0.0)
+    below = np.mean(new <= getattr(predicted, field)[3], axis=0)
+    # one stratified noise per draw: 1,000 of them
+    np.testing.assert_allclose(below, np.full(4, level), atol=0.025)
+
+
+def test_bands_are_nested(predicted):
+    for low, high in (("pi_lo", "lo"), ("lo", "ipred"), ("ipred", "hi"), ("hi", "pi_hi")):
+        assert (getattr(predicted, low) <= getattr(predicted, high)).all()
+    assert (predicted.pi_lo >= 0).all()
