@@ -45,10 +45,10 @@ def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> 
         return Trust("caution", f"NUTS has not converged (R-hat {rhat:.2f}, limit {RHAT}).")
     draws = settings.draws if method == "is" else settings.adaptive_draws
     limit, least = k_threshold(draws), settings.least_ess * settings.draws
-    if k > limit:
+    if not k <= limit:  # nan is not below
         return Trust(
             "caution", f"Importance weights are heavy-tailed (k-hat {k:.2f}, limit {limit:.2f})."
         )
-    if ess < least:
+    if not ess >= least:
         return Trust("caution", f"Few effective draws ({ess:.0f}, least {least:.0f}).")
     return Trust("ok", "")
