@@ -2,13 +2,17 @@ import numpy as np
 import pytest
 
 from latentpk import ProfileVAE, read_nonmem
-from latentpk.inference.initial import Scales
 from latentpk.workflows import selection
-from latentpk.workflows.selection import Candidate, Ground, Selection, Trial, better, choose, folds
-from latentpk.workflows.setup import covariate_configs
+from latentpk.workflows.selection import (
+    Candidate,
+    Selection,
+    Trial,
+    better,
+    choose,
+    folds,
+    make_ground,
+)
 from latentpk.workflows.simulate import simulate
-
-SCALES = Scales(time=48.0, early=1.0, level=10.0, dose=500.0, least=0.5)
 
 
 def trial(scores, decoder="1c-iv"):
@@ -67,7 +71,7 @@ def decide(monkeypatch):
             return Trial(candidate=candidate, scores=(value, value + 0.01))
 
         monkeypatch.setattr(selection, "try_candidate", scored)
-        ground = Ground(cohort, covariate_configs(cohort), SCALES, "combined2", 0)
+        ground = make_ground(cohort, "combined2", 0)
         search = Selection(ground)
         settings = {"decoder": "auto", "structure": "auto", "route": "auto", "prior": "auto"}
         return selection.select(search, **(settings | fixed)), list(search.trials)
@@ -136,7 +140,7 @@ class TestSearch:
 
     def test_trials_made_before_are_not_made_again(self, infused, monkeypatch):
         monkeypatch.setattr(selection, "try_candidate", None)
-        ground = Ground(infused, covariate_configs(infused), SCALES, "combined2", 0)
+        ground = make_ground(infused, "combined2", 0)
         done = {
             c: Trial(candidate=c, scores=(0.0, 0.1))
             for c in (Candidate(decoder=f"{n}c-iv", route="iv") for n in (1, 2))

@@ -201,7 +201,7 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     if measured.any() and new.any():
         last = curve.level_time[measured].max()
         if (curve.level_time[new] > last).any():
-            axes.axvline(last, color=GREY, lw=0.8, ls=":", zorder=1)
+            axes.axvline(last, color=GREY, lw=0.8, ls=":", zorder=1, label="last level used")
     axes.set_ylim(0, _top(curve))
     span = curve.time[0], curve.time[-1]
     axes.set_xlim(*span)
@@ -250,6 +250,7 @@ def _draw_held_out(axes: Axes, levels: HeldOut) -> None:
             label=f"{label} ({chosen.sum()})",
         )
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set_anchor("N")  # in line with the panels beside it
     _plain_ticks(axes)
     axes.set_xlabel(f"forecast, median [{levels.unit}]", **_FONT)
     axes.set_ylabel(f"measured later [{levels.unit}]", **_FONT)
@@ -298,6 +299,7 @@ def _plain_ticks(axes: Axes) -> None:
         axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
+        axis.set_tick_params(which="minor", length=0)
 
 
 def _log_limits(levels: HeldOut) -> tuple[float, float]:
