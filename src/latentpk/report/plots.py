@@ -158,7 +158,7 @@ def cohort_figure(curves: list[Curve], held_out: HeldOut, *, title: str = "") ->
             handles,
             labels,
             loc="outside lower center",
-            ncols=3,
+            ncols=4,
             frameon=False,
             fontsize=9,
             labelcolor=INK,
