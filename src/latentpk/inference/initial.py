@@ -1,7 +1,7 @@
 """Where training starts: a forward-only random search on the pooled levels."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -80,7 +80,7 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
     if isinstance(model.decoder, KernelDecoder):
         return _place_kernel(model, model.decoder, records, scales, seed)
 
-    def last(m: LatentModel) -> Array:
+    def last(m: LatentModel) -> Any:  # equinox marks the place with leaves of its own
         assert isinstance(m.decoder, GridDecoder)  # noqa: S101 - the only decoder left
         return m.decoder.network.layers[-1].bias
 
@@ -139,7 +139,7 @@ def search(
 
 @eqx.filter_jit
 def _misfit(
-    decoder: CompartmentDecoder, candidates: Array, sample: Record, limits: np.ndarray
+    decoder: CompartmentDecoder, candidates: Array, sample: Record, limits: Array | np.ndarray
 ) -> tuple[Array, Array]:
     """Weighted size of the log residuals of each candidate, and the shift that centers them."""
     level, least = limits
