@@ -27,7 +27,7 @@ from latentpk.kinetics.steady import entered
 
 Sum = TypeVar("Sum")
 
-_BLOCK = 4  # doses in one program: with more it compiles slower and runs little faster
+_BLOCK = 2  # doses unrolled in one program: more compile slower and run no faster
 
 
 class Places(NamedTuple):
