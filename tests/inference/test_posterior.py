@@ -54,10 +54,12 @@ def quantities(reference, quick):
         return jax.vmap(of)(draws)
 
     program = quick(every)
-    return lambda eps, index: [
-        np.asarray(program(take(reference.whole, int(i)), e))
-        for i, e in zip(index, eps, strict=True)
-    ]
+
+    def _quantities(eps, index):
+        records = [take(reference.whole, int(i)) for i in index]
+        return [np.asarray(program(r, e)) for r, e in zip(records, eps, strict=True)]
+
+    return _quantities
 
 
 def expected_rows(reference, patient):

@@ -70,7 +70,9 @@ def test_bands_are_quantiles_of_the_weighted_draws(start, posterior, predicted, 
         every = curves(start, posterior.eps[subject])
         found = getattr(predicted, field)[subject]
         below = posterior.weight[subject] @ (every < found)
-        np.testing.assert_allclose(below, np.full(4, level), atol=0.004)
+        # to within the weight of one draw
+        largest = posterior.weight[subject].max()
+        np.testing.assert_allclose(below, np.full(4, level), atol=largest)
 
 
 @pytest.mark.parametrize(("field", "level"), [("pi_lo", 0.05), ("pi_hi", 0.95)])

@@ -1,0 +1,109 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latentpk.inference.elbo import Draws, make_draws, ridge, subject_terms
+from latentpk.inference.sampling import base_draws
+from latentpk.models.config import CompartmentConfig, CovariateConfig, ModelConfig
+from latentpk.models.latent import build
+from latentpk.models.record import take
+
+MANY = 8192
+
+
+@pytest.fixture(scope="module")
+def terms(start, ward, quick):
+    """Terms of one subject for many draws: with K samples, keeping some levels for the subset."""
+    record = take(ward, 0)
+
+    def every(record, draws):
+        return jax.vmap(
+            lambda d: [subject_terms(start, record, d, beta=beta) for beta in (1.0, 0.5)]
+        )(draws)
+
+    program = quick(every)
+
+    def _terms(samples, keep):
+        noise = base_draws(MANY, 4, 0).normal.reshape(MANY // samples, samples, 2, 2)
+        kept = np.broadcast_to(np.asarray(keep), (MANY // samples, 4))
+        return program(record, Draws(noise.swapaxes(1, 2), kept))
+
+    return _terms
+
+
+@pytest.fixture(scope="module")
+def single(terms):
+    return terms(1, np.ones(4, bool))
+
+
+def test_with_one_sample_the_bound_is_the_elbo_in_expectation(single):
+    (_, each), _ = single
+    elbo = each.log_likelihood.mean() - each.kl[0]
+    assert float(each.bound.mean()) == pytest.approx(float(elbo), abs=0.01)
+    assert each.bound.std() > 0.05  # sample by sample it is not
+
+
+def test_a_subset_of_all_levels_has_the_same_bound(single):
+    (_, each), _ = single
+    assert float(each.subset.mean()) == pytest.approx(float(each.bound.mean()), abs=0.01)
+    assert np.isclose(each.subset, each.bound, rtol=1e-3).mean() < 0.1  # noise of its own
+
+
+def test_the_loss_ascends_bound_and_subset(single):
+    for loss, each in single:
+        np.testing.assert_allclose(loss, -each.bound - each.subset, rtol=1e-12)
+        np.testing.assert_array_equal(each.penalty, np.zeros(MANY))
+
+
+def test_beta_weighs_the_divergence(single):
+    (_, whole), (_, half) = single
+    np.testing.assert_allclose(half.log_likelihood, whole.log_likelihood, rtol=1e-12)
+    ratio = whole.bound - whole.log_likelihood
+    np.testing.assert_allclose(half.bound, half.log_likelihood + 0.5 * ratio, rtol=1e-9)
+
+
+def test_more_samples_raise_the_bound_towards_the_evidence(single, terms, evidence, ward):
+    exact = evidence(ward)[0]
+    elbo = float(single[0][1].bound.mean())
+    tight = float(terms(64, np.ones(4, bool))[0][1].bound.mean())
+    assert elbo < tight - 0.02
+    assert tight < exact + 0.02
+    assert exact - tight < 0.25 * (exact - elbo)
+
+
+def test_a_subset_without_levels_teaches_nothing(terms):
+    (_, each), _ = terms(64, np.zeros(4, bool))
+    np.testing.assert_allclose(each.subset, np.zeros(MANY // 64), atol=1e-12)
+
+
+def test_draws_are_single_precision_and_subsets_of_all_sizes_occur():
+    draws = make_draws(np.random.default_rng(0), (300, 2), 6, 4, 3)
+    assert draws.noise.shape == (300, 2, 2, 4, 3)
+    assert draws.noise.dtype == np.float32
+    assert draws.keep.shape == (300, 2, 6)
+    share = np.bincount(draws.keep.sum(axis=-1).ravel(), minlength=7) / 600
+    np.testing.assert_allclose(share, np.full(7, 1 / 7), atol=0.05)  # uniform, not binomial
+    again = make_draws(np.random.default_rng(0), (300, 2), 6, 4, 3)
+    np.testing.assert_array_equal(again.noise, draws.noise)
+
+
+def test_the_ridge_weighs_slopes_correlations_and_network_weights():
+    config = ModelConfig(
+        covariates=(CovariateConfig(name="WT"),),
+        knowledge=("allometric_volume",),
+        decoder=CompartmentConfig(structure="1c-iv"),
+    )
+    model = build(config)
+    assert float(ridge(model)) == 0.0  # the log diagonal of the factor is free
+    moved = eqx.tree_at(
+        lambda m: (m.prior.slope, m.prior.factor),
+        model,
+        (jnp.array([[1.0], [0.5]]), jnp.array([[2.0, 9.0], [0.5, 1.0]])),
+    )
+    assert float(ridge(moved)) == pytest.approx(0.5 * (1.25 + 0.25) / 0.25)
+    deep = build(config.model_copy(update={"prior": "multiview", "prior_width": 2}))
+    leaves = jax.tree_util.tree_leaves(deep.prior.network)
+    squares = sum(float(jnp.sum(leaf**2)) for leaf in leaves)
+    assert float(ridge(deep)) == pytest.approx(0.5 * squares)
