@@ -214,7 +214,8 @@ def _draw_doses(axes: Axes, curve: Curve) -> None:
     shown = (curve.dose_amount > 0) & (curve.dose_time <= curve.time[-1])
     time, amount = curve.dose_time[shown], curve.dose_amount[shown]
     duration = curve.dose_duration[shown]
-    axes.vlines(time, 0, amount, color=INK, lw=1.2)
+    # a dose at the first time stands on the axis: wide, and not cut in half
+    axes.vlines(time, 0, amount, color=INK, lw=2.0, clip_on=False, zorder=5)
     slow = duration > 0
     axes.bar(time[slow], amount[slow], duration[slow], align="edge", color=INK, lw=0)
     top = float(amount.max(initial=1.0))
