@@ -33,6 +33,9 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
 
+AXES = 4  # effects up to which every axis is a start
+
+
 class PolishSettings(Frozen):
     """How the population is polished.
 
@@ -145,7 +148,8 @@ def _propose_block(model: LatentModel, records: Record, bases: BaseDraws) -> tup
     def one(item: tuple[Record, BaseDraws]) -> tuple[Array, Array]:
         record, base = item
         location = model.location(record)
-        begin = starts(model.encode(record).mean)
+        # many effects have many axes to start along: there the encoder and the prior must do
+        begin = starts(model.encode(record).mean)[: None if model.effects <= AXES else 2]
         mixture = mode_mixture(find_modes(model, record, location, begin))
         eps, log_prior, log_q = propose(mixture, base)
         return eps, log_prior - log_q

@@ -23,13 +23,15 @@ from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
 from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
 
+FREE = ("kernel", "grid")  # decoders without a structure
 Route = Literal["iv", "oral"]
 PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
 FOLDS = 3
 GAIN = 1.0  # standard errors by which a richer model must forecast better
+FREE_GAIN = 2.0  # and a free curve better than a structure, which extrapolates
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
-TRIAL_EPOCHS = 80
+TRIAL_EPOCHS = 120
 START_SPREAD = float(np.log(0.4))  # of log parameters
 
 
@@ -128,7 +130,7 @@ class Ground:
     def family(self, candidate: Candidate) -> Family:
         """The program that trains this candidate, made once."""
         name = candidate.decoder
-        if name not in ("kernel", "grid"):
+        if name not in FREE:
             name = str(largest(Structure.parse(name)))
         key = (name, candidate.route)
         with self.lock:
@@ -208,12 +210,13 @@ def folds(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def better(richer: Trial, simpler: Trial) -> bool:
-    """Whether the richer candidate forecasts better by more than a standard error."""
+    """Whether the richer candidate forecasts better by more than its standard errors."""
     if len(richer.scores) != len(simpler.scores):
         return richer.mean > simpler.mean
     gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
     error = np.std(gain, ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
-    return bool(np.mean(gain) > GAIN * error)
+    free = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
+    return bool(np.mean(gain) > (FREE_GAIN if free else GAIN) * error)
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
@@ -244,7 +247,7 @@ class Selection:
         lanes: dict[tuple[str, str], list[Candidate]] = {}
         for candidate in candidates:
             if candidate not in self.trials:
-                free = candidate.decoder in ("kernel", "grid")
+                free = candidate.decoder in FREE
                 lane = candidate.decoder if free else "compartment"
                 lanes.setdefault((lane, candidate.route), []).append(candidate)
         with ThreadPoolExecutor(2) as pool:
@@ -285,11 +288,11 @@ def select(
     fixed: Route = "oral" if route == "oral" else "iv"
     routes: tuple[Route, ...] = ("iv", "oral") if open_route else (fixed,)
     first_prior: PriorKind = "linear" if prior == "auto" else prior
-    if decoder in ("kernel", "grid"):
+    if decoder in FREE:
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
     else:
-        free = ("kernel", "grid") if decoder == "auto" else ()
+        free = FREE if decoder == "auto" else ()
         best = _structure(selection, structure, routes, first_prior, free)
         rivals = [best.model_copy(update={"decoder": name}) for name in free]
         if rivals:
