@@ -13,15 +13,22 @@ from latentpk.kinetics.structure import Structure
 
 TABLES = Path(__file__).parents[1] / "reference"
 ROWS, QUERIES = 8, 20  # every scenario is padded to these
+WIDEST = Structure.parse("3c-oral-lag-f")
+EMPTY = {"q2": 0.0, "q3": 0.0, "ka": 1.0, "alag": 0.0}
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One scenario; `count` of its queries are real, the rest repeat the last."""
+    """One scenario; `count` of its queries are real, the rest repeat the last.
+
+    `widest` are its parameters in the largest structure, with Q = 0 for absent compartments: one
+    compiled program serves all scenarios, and Q = 0 is tested on the way.
+    """
 
     name: str
     structure: Structure
     parameters: jnp.ndarray
+    widest: jnp.ndarray
     doses: Doses
     time: jnp.ndarray
     count: int
@@ -82,6 +89,7 @@ def scenarios():
             name=row["NAME"],
             structure=structure,
             parameters=jnp.array([float(row[name.upper()]) for name in structure.names]),
+            widest=jnp.array([float(row[name.upper()]) or EMPTY[name] for name in WIDEST.names]),
             doses=doses_of([event for event in events if event["SCENARIO"] == key]),
             time=jnp.array(np.pad(time, (0, QUERIES - time.size), mode="edge")),
             count=time.size,
@@ -96,3 +104,8 @@ def scenarios():
 @pytest.fixture(scope="session")
 def pad():
     return padded
+
+
+@pytest.fixture(scope="session")
+def widest():
+    return WIDEST

@@ -10,14 +10,12 @@ from latentpk.kinetics.modal import Places, modal_amounts, over_doses
 from latentpk.kinetics.response import Response
 from latentpk.kinetics.superposition import concentration
 
-PATHS = Paths(release=False, overlap=False)
+PATHS = Paths(steady=False, release=False, overlap=False)
 DOSES = Doses.of(
     [0.0, 2.0, 5.0, 9.0, 11.0],
     100.0,
     depot=[0, 1, 0, 1, 0],
     duration=[2, 0, 0, 0, 3],
-    interval=8.0,
-    steady=[1, 2, 0, 0, 0],
 )
 QUERY = (jnp.array([0.5, 2.1, 6.0, 12.0]), jnp.full(4, jnp.inf))
 PLACES = Places(jnp.array([0.7, 0.05]), jnp.array([1.1, 0.3]), jnp.array([0.2, 3.0]))

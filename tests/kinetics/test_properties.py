@@ -85,7 +85,7 @@ def test_never_negative_never_nan(dtype, parameters, rows):
 def test_the_unit_of_time_does_not_matter(parameters, rows, factor):
     doses = doses_of(rows)
     scale = jnp.array([1 / factor, 1, 1 / factor, 1, 1 / factor, factor, 1])
-    times, parameters = jnp.array(TIMES), jnp.array(parameters)
+    times, parameters = jnp.array([*TIMES, 9.0]), jnp.array(parameters)
     other = doses._replace(
         time=doses.time * factor, duration=doses.duration * factor, interval=doses.interval * factor
     )
@@ -100,7 +100,7 @@ def test_the_unit_of_time_does_not_matter(parameters, rows, factor):
 @given(parameters=bodies(), rows=regimens())
 def test_doses_add_and_scale(parameters, rows):
     doses = doses_of(rows)
-    run, times, parameters = programs()[0], jnp.array(TIMES), jnp.array(parameters)
+    run, times, parameters = programs()[0], jnp.array([*TIMES, 9.0]), jnp.array(parameters)
     one = doses._replace(amount=doses.amount * np.array([1, 0, 1, 0]))
     rest = doses._replace(amount=doses.amount * np.array([0, 1, 0, 1]))
     both = run(one, parameters, times)[0] + run(rest, parameters, times)[0]

@@ -32,7 +32,6 @@ from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
-
 AXES = 4  # effects up to which every axis is a start
 
 
