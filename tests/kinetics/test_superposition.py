@@ -78,8 +78,9 @@ def test_a_fresh_thread_computes_in_the_same_precision(scenarios, pad):
 def test_order_resolves_equal_times():
     body = Structure.parse("1c-iv").response(jnp.array([5.0, 50.0]))
     doses = Doses.of([0.0, 0.0], 100.0, order=[1.0, 3.0], until=[0.0, jnp.inf], until_order=2.5)
-    found = concentration(doses, jnp.zeros(5), jnp.array([0.5, 1.0, 2.0, 2.8, 4.0]), response=body)
-    close(found, [0.0, 0.0, 2.0, 0.0, 2.0])
+    order = jnp.array([0.5, 1.0, 2.0, 2.5, 2.8, 4.0])
+    found = concentration(doses, jnp.zeros(6), order, response=body)
+    close(found, [0.0, 0.0, 2.0, 2.0, 0.0, 2.0])
 
 
 def test_three_compartments_agree_with_an_ode():
