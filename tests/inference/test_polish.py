@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from latentpk import precision
+from latentpk.inference import polish
 from latentpk.inference.polish import PolishSettings, make_polisher
+from latentpk.inference.sampling import many_base_draws
 
 SETTINGS = PolishSettings(rounds=2, epochs=15, draws=32, batch=24, rate=0.05)
 
@@ -47,3 +49,16 @@ def test_a_round_is_a_function_of_state_and_number(polisher, rounds):
     np.testing.assert_array_equal(again.params, rounds[0].params)
     other = polisher.run_round(polisher.start, 1)
     assert not np.isclose(other.params, rounds[0].params, rtol=1e-6).all()
+
+
+def test_every_round_draws_anew(polisher, monkeypatch):
+    seeds = []
+
+    def spy(count, draws, effects, seed):
+        seeds.append(seed)
+        return many_base_draws(count, draws, effects, seed)
+
+    monkeypatch.setattr(polish, "many_base_draws", spy)
+    for number in range(2):
+        polisher.run_round(polisher.start, number)
+    assert len(seeds) == len(set(seeds)) == 2
