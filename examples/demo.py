@@ -23,7 +23,7 @@ UNTIL = 48.0  # h; what is measured later is to be forecast
 class Size:
     """How much there is to do."""
 
-    training: int = 400
+    training: int = 300
     unseen: int = 100
     epochs: int = 150
 
@@ -73,7 +73,7 @@ def run(out: Path, size: Size, seed: int, console: Console, begun: float) -> lis
 
     cohort = read_nonmem(known)
     console.say(f"Training on {size.training} patients")
-    model = ProfileVAE(decoder="compartment", epochs=size.epochs, seed=seed)
+    model = ProfileVAE(decoder="compartment", prior="linear", epochs=size.epochs, seed=seed)
     with console.progress() as progress:
         model.fit(cohort, progress=progress)
     console.notices(model.notices)

@@ -27,7 +27,13 @@ from latentpk.inference.elbo import ridge
 from latentpk.inference.modes import find_modes, starts
 from latentpk.inference.posterior import in_blocks
 from latentpk.inference.sampling import BaseDraws, many_base_draws, mode_mixture, propose
-from latentpk.inference.training import TrainingState, adam, begin_at
+from latentpk.inference.training import (
+    LEAST_STEPS,
+    TrainingState,
+    adam,
+    begin_at,
+    shuffled,
+)
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
@@ -91,7 +97,7 @@ def make_polisher(model: LatentModel, records: Record, settings: PolishSettings)
     start, unravel = ravel_pytree(params)
     count = data.mask.shape[0]
     batch = min(settings.batch, count)
-    steps = count // batch
+    steps = max(count // batch, LEAST_STEPS)
     total = settings.rounds * settings.epochs
 
     def loss(flat: Array, record: Record, proposals: Proposals) -> Array:
@@ -119,7 +125,7 @@ def make_polisher(model: LatentModel, records: Record, settings: PolishSettings)
         for epoch in range(settings.epochs):
             done = round_ * settings.epochs + epoch
             rng = np.random.Generator(np.random.Philox([settings.seed, 7, done]))
-            index = rng.permutation(count)[: steps * batch].reshape(steps, batch)
+            index = shuffled(rng, np.arange(count), steps * batch).reshape(steps, batch)
             slow = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done / total))
             state = epoch_program(state, index, np.float32(settings.rate * slow), proposals)
         return state

@@ -20,6 +20,7 @@ from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
+LEAST_STEPS = 5  # an epoch of a small cohort passes over it more than once
 CLIP = 100.0  # norm of the gradient
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
@@ -129,7 +130,7 @@ class Trainer:
         self._unravel = ravel_pytree(self._params)[1]
         count, self.levels = records.mask.shape
         self.batch = min(settings.batch, count)
-        self.steps = count // self.batch
+        self.steps = max(count // self.batch, LEAST_STEPS)
         self._program = jax.jit(self._epoch)
 
     def start(self, model: LatentModel) -> TrainingState:
@@ -154,8 +155,7 @@ class Trainer:
         """One epoch of a fixed number of steps; few subjects are passed over more than once."""
         rng = np.random.Generator(np.random.Philox([self.settings.seed, epoch]))
         size = self.steps * self.batch
-        rounds = [rng.permutation(subjects) for _ in range(-(-size // subjects.size))]
-        index = np.concatenate(rounds)[:size].reshape(self.steps, self.batch)
+        index = shuffled(rng, subjects, size).reshape(self.steps, self.batch)
         draws = make_draws(rng, index.shape, self.levels, self.settings.samples, self.effects)
         weight = np.float32(1 / subjects.size)
         state, terms = self._program(self.data, state, index, draws, rates, weight)
@@ -233,6 +233,12 @@ class Trainer:
             return adam(state, grad, rates, self.settings.decay), terms
 
         return jax.lax.scan(update, state, (index, draws))
+
+
+def shuffled(rng: np.random.Generator, subjects: np.ndarray, size: int) -> np.ndarray:
+    """`size` subjects in random order, every one as often as any other but for one pass."""
+    passes = [rng.permutation(subjects) for _ in range(-(-size // subjects.size))]
+    return np.concatenate(passes)[:size]
 
 
 def first_half(
