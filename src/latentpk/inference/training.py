@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -265,8 +265,9 @@ def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> Traini
     grad = jnp.where(sound, grad, 0.0)
     grad = grad * jnp.minimum(1.0, CLIP / jnp.maximum(jnp.linalg.norm(grad), 1e-12))
     moments = optax.ScaleByAdamState(state.step, state.mean, state.square)
-    move, (step, mean, square) = ADAM.update(grad, moments)
-    params = state.params - rate * move
+    direction, moved = ADAM.update(grad, moments)
+    step, mean, square = cast(tuple[Array, Array, Array], moved)
+    params = state.params - rate * cast(Array, direction)
     since = step.astype(jnp.float32)
     keep = jnp.minimum(decay, since / (since + 10.0))  # early on a plain mean: it forgets its start
     average = keep * state.average + (1 - keep) * params
