@@ -1,10 +1,10 @@
 """Run one command as its own process: seconds and peak memory of that process alone."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,19 @@ def latentpk(*arguments: str, cache: Path, threads: int = 2) -> Spent:
     return run((*COMMAND, *arguments, *quiet), cache=cache)
 
 
+# A process starts with the peak of the one that forked it: a small one stands between, so that the
+# peak is the command's own and not this process's.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - begun
+with open(int(sys.argv[1]), "w") as told:
+    json.dump([seconds, os.waitstatus_to_exitcode(status), usage.ru_maxrss], told)
+"""
+
+
 def run(command: Sequence[str], *, cache: Path) -> Spent:
     """Run a command from the repository's root.
 
@@ -52,17 +65,21 @@ def run(command: Sequence[str], *, cache: Path) -> Spent:
         kept.pop(name, None)
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     kept |= {"XDG_CACHE_HOME": str(cache), "JAX_PLATFORMS": "cpu", "PYTHONPATH": path}
-    with tempfile.TemporaryFile("w+") as output:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            command, env=kept, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as told:
+        launcher = (sys.executable, "-c", LAUNCHER, str(told.fileno()), *command)
+        subprocess.run(
+            launcher,
+            env=kept,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(told.fileno(),),
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        text = output.read()
-    if process.returncode != 0:
-        raise RuntimeError(f"exit {process.returncode}: {text[-500:]}")
+        told.seek(0)
+        text, (seconds, code, peak) = output.read(), json.load(told)
+    if code != 0:
+        raise RuntimeError(f"exit {code}: {text[-500:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
-    return Spent(seconds, usage.ru_maxrss * unit / 1e9, text)
+    return Spent(seconds, peak * unit / 1e9, text)

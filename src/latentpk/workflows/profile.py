@@ -69,7 +69,7 @@ class ProfileVAE:
     Example:
         >>> from latentpk.workflows.simulate import simulate
         >>> from latentpk import read_nonmem
-        >>> cohort = read_nonmem(simulate("theophylline", 12, seed=1), covariates=["WT"])
+        >>> cohort = read_nonmem(simulate("theophylline", 12, seed=1))
         >>> model = ProfileVAE(decoder="compartment", structure="1c-oral", prior="linear", epochs=2)
         >>> model.fit(cohort).posterior(cohort[0]).predict([1.0, 4.0]).ipred.shape
         (2,)
