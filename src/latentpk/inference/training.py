@@ -47,7 +47,7 @@ class TrainingSettings(Frozen):
     anneal: int = Field(default=40, ge=1)
     patience: int = Field(default=15, ge=1)
     batch: int = Field(default=64, ge=1)
-    samples: int = Field(default=16, ge=1)
+    samples: int = Field(default=8, ge=1)
     beta: float = Field(default=1.0, gt=0)
     population_rate: float = Field(default=0.02, gt=0)
     network_rate: float = Field(default=4e-3, gt=0)
@@ -162,7 +162,7 @@ class Trainer:
         return state, ElboTerms(*(float(np.mean(term)) for term in terms))
 
     def forecast_scores(
-        self, state: TrainingState, subjects: np.ndarray, repeats: int = 8
+        self, state: TrainingState, subjects: np.ndarray, repeats: int = 12
     ) -> Float[np.ndarray, " subject"]:
         r"""Log density of each subject's later levels given the first ones, per level.
 
