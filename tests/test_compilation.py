@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from latentpk import compilation
-from latentpk.compilation import cache_programs, count_programs, set_threads
+from latentpk.compilation import (
+    cache_programs,
+    compile_quickly,
+    count_programs,
+    set_threads,
+    threads,
+)
 
 PROGRAM = """
 import sys
@@ -130,3 +136,43 @@ def test_threads_too_late_or_too_few():
     assert os.environ["NPROC"] != "3"
     with pytest.raises(ValueError, match="At least 1"):
         set_threads(0)
+
+
+def test_quick_compilation_keeps_the_users_flags_last():
+    code = (
+        "import os, sys\n"
+        "from latentpk.compilation import compile_quickly\n"
+        "compile_quickly()\n"
+        "compile_quickly()\n"
+        "assert 'jax' not in sys.modules\n"
+        "print(os.environ['XLA_FLAGS'])\n"
+        "import jax\n"
+        "jax.jit(lambda x: x + 1)(1.0)"  # XLA ends the process at a flag it does not know
+    )
+    flags = run(code, XLA_FLAGS="--xla_cpu_use_fusion_emitters=true").stdout.split()
+    assert flags == [
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_backend_optimization_level=1",
+        "--xla_cpu_use_fusion_emitters=true",
+    ]
+
+
+def test_flags_are_set_only_for_the_measured_jaxlib(monkeypatch):
+    monkeypatch.setattr("latentpk.compilation.version", lambda _: "0.11.0")
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_quickly()
+    assert os.environ["XLA_FLAGS"] == ""
+
+
+def test_these_tests_run_the_programs_of_the_commands(monkeypatch):
+    before = os.environ["XLA_FLAGS"]
+    monkeypatch.setenv("XLA_FLAGS", before)
+    compile_quickly()
+    assert os.environ["XLA_FLAGS"] == before
+
+
+def test_threads_follow_nproc(monkeypatch):
+    monkeypatch.setenv("NPROC", "3")
+    assert threads() == 3
+    monkeypatch.delenv("NPROC")
+    assert threads() == os.cpu_count()

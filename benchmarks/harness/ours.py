@@ -142,7 +142,7 @@ class Block:
         from latentpk.inference.prediction import predict
         from latentpk.models.record import stack_queries
 
-        found = predict(self.model, self.whole, *stack_queries(self.cohort.subjects), posteriors)
+        found = predict(self.model, self.whole, stack_queries(self.cohort.subjects), posteriors)
         rungs = posteriors.method
         return Later(
             ipred=self.asked(found.ipred),

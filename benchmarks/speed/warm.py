@@ -12,9 +12,10 @@ COHORT, SEED, PATIENTS, DRAWS = "vancomycin-2c-infusion", 1, 1000, 10_000
 
 def main(model_path: str, data_path: str) -> None:
     """Time posteriors in one process after a first call, and the peers beside; prints JSON."""
-    from latentpk.compilation import cache_programs, set_threads
+    from latentpk.compilation import cache_programs, compile_quickly, set_threads
 
     set_threads(THREADS)
+    compile_quickly()
     cache_programs()
     from benchmarks.harness.ours import Block
     from latentpk import ProfileVAE, read_nonmem

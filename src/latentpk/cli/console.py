@@ -106,9 +106,10 @@ def start(*, quiet: bool, threads: int, compiles: bool = True) -> Console:
     Returns:
         Where the verb prints.
     """
-    from latentpk.compilation import cache_programs, set_threads
+    from latentpk.compilation import cache_programs, compile_quickly, set_threads
 
     set_threads(threads)
+    compile_quickly()
     if compiles:
         cache_programs()
     console = Console(quiet)

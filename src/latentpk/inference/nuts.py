@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
-from numpyro.infer.hmc import HMCState, hmc
 
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
@@ -36,6 +35,8 @@ def nuts_draws(
     Returns:
         Draws of all chains, shape (chain * draw, effect), and the largest split R-hat.
     """
+    from numpyro.infer.hmc import HMCState, hmc  # a quarter of a second, and few patients need it
+
     location = model.location(record)
 
     def potential(eps: Array) -> Array:

@@ -1,6 +1,7 @@
 """The posterior of patients: encode, refine, importance-weight, and climb where that fails."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from latentpk.compilation import threads
 from latentpk.inference.modes import Modes, find_modes, starts
 from latentpk.inference.nuts import CHAINS, nuts_batch
 from latentpk.inference.psis import k_threshold
@@ -28,7 +30,8 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.record import BLOCKS, Record, padded_size, take
 
 Method = Literal["is", "adaptive", "nuts"]
-ROUNDS = 4  # of the second rung
+ROUNDS = 4  # at most, of the second rung
+FINITE_VARIANCE = 0.5  # k-hat below which the weights' variance is finite
 Progress = Callable[[int, int, str], None]
 
 
@@ -141,7 +144,7 @@ class _Ladder:
         many = self.settings.adaptive_draws
         base = base_draws(many, self.model.effects, self.settings.seed + 1)
         sample = in_blocks(
-            lambda block: _rung_two(self.model, block[0], block[1], base),
+            lambda block: _rung_two(self.model, *block, base, float(self.settings.draws)),
             (records, modes),
             self.progress,
             "adaptive draws",
@@ -184,22 +187,33 @@ def _rung_one(
 
 
 @eqx.filter_jit
-def _rung_two(model: LatentModel, records: Record, modes: Modes, base: BaseDraws) -> Sample:
-    """Rounds of many draws, each from a mixture moment-matched to the one before."""
+def _rung_two(
+    model: LatentModel, records: Record, modes: Modes, base: BaseDraws, enough: float
+) -> Sample:
+    """Rounds of many draws, each from a mixture moment-matched to the one before.
+
+    The rounds end early at weights of finite variance with `enough` effective draws.
+    """
 
     def one(item: tuple[Record, Modes]) -> Sample:
         record, found = item
         location = model.location(record)
 
-        def adapt(state: tuple[Mixture, Sample], _: None) -> tuple[tuple[Mixture, Sample], None]:
-            sample = sample_mixture(model, record, location, state[0], base)
-            return (matched_mixture(state[0], sample), sample), None
+        def unsettled(state: tuple[Array, Mixture, Sample]) -> Array:
+            count, _, sample = state
+            settled = (sample.k <= FINITE_VARIANCE) & (sample.ess >= enough)
+            return (count == 0) | ((count < ROUNDS) & ~settled)
+
+        def adapt(state: tuple[Array, Mixture, Sample]) -> tuple[Array, Mixture, Sample]:
+            count, mixture, _ = state
+            sample = sample_mixture(model, record, location, mixture, base)
+            return count + 1, matched_mixture(mixture, sample), sample
 
         mixture = with_empty_components(mode_mixture(found))
         size, effects = base.normal.shape
         nothing = jnp.zeros(())
         empty = Sample(jnp.zeros((size, effects)), jnp.zeros(size), nothing, nothing, nothing)
-        return jax.lax.scan(adapt, (mixture, empty), None, length=ROUNDS)[0][1]
+        return jax.lax.while_loop(unsettled, adapt, (jnp.asarray(0), mixture, empty))[2]
 
     return jax.lax.map(one, (records, modes))
 
@@ -221,19 +235,40 @@ def in_blocks(
     *,
     size: int | None = None,
 ) -> PyTree:
-    """Run a program on blocks of compiled sizes; the last block repeats its last row."""
+    """Run a program on blocks of a compiled size, and join what it gives.
+
+    The first block alone compiles; the others share the threads, a block on one thread, since
+    XLA runs programs as small as these on one.
+    """
     count = jax.tree_util.tree_leaves(items)[0].shape[0]
-    size = size or min(padded_size(count, BLOCKS), 32)
+    todo = blocks(items, size)
+
+    def run(block: PyTree) -> PyTree:
+        return jax.tree_util.tree_map(np.asarray, program(block))
+
+    def told(part: PyTree) -> PyTree:
+        done.append(part)
+        if progress is not None:
+            share = jax.tree_util.tree_leaves(part)[0].shape[0]
+            progress(min(len(done) * share, count), count, label)
+
     done: list[PyTree] = []
     if progress is not None:
         progress(0, count, label)  # compiling comes first, and takes the longest
+    told(run(next(todo)))
+    with ThreadPoolExecutor(threads()) as pool:
+        for part in pool.map(run, todo):
+            told(part)
+    return jax.tree_util.tree_map(lambda *parts: np.concatenate(parts)[:count], *done)
+
+
+def blocks(items: PyTree, size: int | None = None) -> Iterator[PyTree]:
+    """Cut stacked items into blocks of a compiled size; the last block repeats its last row."""
+    count = jax.tree_util.tree_leaves(items)[0].shape[0]
+    size = size or min(padded_size(count, BLOCKS), 32)
     for start in range(0, count, size):
         index = np.minimum(np.arange(start, start + size), count - 1)
-        block = jax.tree_util.tree_map(lambda x: x[index], items)  # noqa: B023
-        done.append(jax.tree_util.tree_map(np.asarray, program(block)))
-        if progress is not None:
-            progress(min(start + size, count), count, label)
-    return jax.tree_util.tree_map(lambda *parts: np.concatenate(parts)[:count], *done)
+        yield jax.tree_util.tree_map(lambda x: x[index], items)  # noqa: B023
 
 
 def _collect(sample: Sample, modes: Modes, method: Method) -> Posteriors:

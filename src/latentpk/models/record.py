@@ -19,6 +19,7 @@ else:  # on the host until a program receives them: cutting them into blocks com
 Stacked = TypeVar("Stacked")
 SIZES = (4, 16, 64, 256)  # doses, levels and outputs are padded to one of these
 PIECES = (1, 4, 16, 64, 256)  # one piece: covariates are constant
+TIGHT = range(4, 257, 4)
 BLOCKS = (1, 32, 256)  # subjects
 
 
@@ -62,14 +63,14 @@ def stack_records(
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
         until_last_level: Leave out doses after a subject's last level, which no level can tell
             of; False keeps all, for predictions.
-        tight: Pad to the next multiple of 4 instead of a shared size: for training, which is
-            compiled for its cohort anyway.
+        tight: Pad to the next multiple of 4 instead of a shared size: for training, and for
+            cohorts so large that less padding saves more than one more program costs.
 
     Returns:
         A Record whose arrays have a leading axis (subject,).
     """
     doses = [_dose_rows(s, until_last_level, undecided) for s in subjects]
-    sizes = range(4, 257, 4) if tight else SIZES
+    sizes = TIGHT if tight else SIZES
     dose_size = padded_size(max((d.shape[1] for d in doses), default=1), sizes)
     level_size = padded_size(max((s.levels.time.size for s in subjects), default=1), sizes)
     piece_size = padded_size(max((s.covariate_time.size for s in subjects), default=1), PIECES)
@@ -114,9 +115,10 @@ class Queries(NamedTuple):
     order: Float[np.ndarray, "subject time"]
 
 
-def stack_queries(subjects: Sequence[Subject]) -> Queries:
+def stack_queries(subjects: Sequence[Subject], *, tight: bool = False) -> Queries:
     """Pad and stack times and orders of the output rows; padding repeats time 0."""
-    size = padded_size(max((s.outputs.time.size for s in subjects), default=1))
+    sizes = TIGHT if tight else SIZES
+    size = padded_size(max((s.outputs.time.size for s in subjects), default=1), sizes)
     time = np.stack([_pad(s.outputs.time, size) for s in subjects])
     return Queries(time, np.stack([_pad(s.outputs.order, size) for s in subjects]))
 

@@ -14,6 +14,7 @@ from latentpk.records.subject import Cohort, Subject
 
 Progress = Callable[[int, int, str], None]
 CHUNK = 512  # subjects stacked at once: bounds memory for any cohort
+MANY = 128  # subjects from which a program of the cohort's own size pays
 LONG = 64  # doses, levels or rows beyond which a subject gets a program of its own size
 
 
@@ -85,10 +86,11 @@ def _chunk(
     settings: PosteriorSettings,
     progress: Progress | None,
 ) -> pl.DataFrame:
-    conditioned = stack_records(subjects, undecided=undecided)
+    tight = len(subjects) > MANY
+    conditioned = stack_records(subjects, undecided=undecided, tight=tight)
+    whole = stack_records(subjects, undecided=undecided, until_last_level=False, tight=tight)
+    queries = stack_queries(subjects, tight=tight)
     posterior = posteriors(model, conditioned, settings, progress)
-    whole = stack_records(subjects, undecided=undecided, until_last_level=False)
-    queries = stack_queries(subjects)
     predictions = predict(model, whole, queries, posterior, seed=settings.seed, progress=progress)
     return _table(cohort, subjects, posterior, predictions, settings)
 

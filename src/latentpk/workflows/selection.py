@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
+from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
 from latentpk.inference.initial import Scales, absent, largest, measure, place, search
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
@@ -248,7 +249,7 @@ class Selection:
                 free = candidate.decoder in FREE
                 lane = candidate.decoder if free else "compartment"
                 lanes.setdefault((lane, candidate.route), []).append(candidate)
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(threads()) as pool:
             list(pool.map(self._run_lane, lanes.values()))
         return [self.trials[c] for c in candidates]
 
