@@ -84,7 +84,10 @@ def misses(values, weight, log_evidence, ess, rows):
             own = np.sqrt(np.sum((weight * (below - level)) ** 2))
             found[f"{name} {column}"] = weight @ below - level, np.hypot(own, 3e-4)
     row = rows["LOG_MARGINAL_LIKELIHOOD"]
-    own = np.sqrt(1 / ess - 1 / weight.size)
+    # The evidence is that of all adaptive draws, of which at least half were effective; the draws
+    # returned are fewer, and evenly weighted.
+    adaptive = ess == weight.size
+    own = np.sqrt(2e-4 - 1e-4) if adaptive else np.sqrt(1 / ess - 1 / weight.size)
     found["evidence"] = log_evidence - float(row["MEAN"]), np.hypot(own, float(row["MEAN_MCSE"]))
     return found
 
