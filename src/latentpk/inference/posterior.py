@@ -143,8 +143,9 @@ class _Ladder:
         """Many draws from mixtures that adapt."""
         many = self.settings.adaptive_draws
         base = base_draws(many, self.model.effects, self.settings.seed + 1)
+        enough = float(self.settings.draws)
         sample = in_blocks(
-            lambda block: _rung_two(self.model, *block, base, float(self.settings.draws)),
+            lambda block: _rung_two(self.model, block[0], block[1], base, enough),
             (records, modes),
             self.progress,
             "adaptive draws",
