@@ -5,7 +5,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.harness.ours import Block
@@ -52,14 +51,13 @@ def nuts(block: Block, seed: int) -> Any:
     """Batched NUTS for every patient, from dispersed starts."""
     count, effects = len(block.cohort), block.model.effects
     begin = np.random.default_rng(seed).standard_normal((count, CHAINS, effects))
-    # raw key data can be cut into blocks as any array
-    keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(seed), count)))
+    key = jax.random.key(seed)
 
     def program(items: Any) -> Any:
-        records, starts, raw = items
-        return nuts_batch(block.model, records, starts, jax.random.wrap_key_data(jnp.asarray(raw)))
+        records, starts = items
+        return nuts_batch(block.model, records, starts, key)
 
-    draws, _ = in_blocks(program, (block.records, begin, keys), None, "NUTS")
+    draws, _ = in_blocks(program, (block.records, begin), None, "NUTS")
     return block.given(draws)
 
 
