@@ -31,3 +31,10 @@ def test_a_damaged_or_unknown_model_is_bad_input(latentpk, model, tmp_path):
 def test_quiet_prints_nothing(latentpk, model):
     result = latentpk("show", model, "--quiet")
     assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_units_are_checked(latentpk):
+    assert latentpk("show", "theophylline", "--units", "TIME=min").exit_code == 0
+    refused = latentpk("show", "theophylline", "--units", "TIME=furlong")
+    assert refused.exit_code == 2
+    assert "'furlong' is not a known unit" in refused.stderr

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from latentpk import read_nonmem
+from latentpk.compilation import count_programs
 from latentpk.workflows.forecast import groups
 
 VALUES = ["PRED", "PRED_MEDIAN", "IPRED", "LO", "HI", "PI_LO", "PI_HI"]
@@ -50,6 +51,16 @@ def test_rows_and_order_are_the_files(asked, table):
     values = table.select(VALUES).to_numpy()
     assert np.isfinite(values).all()
     assert (values >= 0).all()
+
+
+def test_records_of_other_lengths_share_programs(asked, table, forecast):
+    first = pl.col("TIME") == pl.col("TIME").filter(level()).first().over("ID")
+    shorter = asked.filter(~(level() & first & (pl.col("ID") % 2 == 0)))
+    assert len(shorter) < len(asked)
+    with count_programs() as programs:
+        found = forecast(shorter)
+    assert len(found) == len(table) - (len(asked) - len(shorter))
+    assert programs.built == 0
 
 
 def test_prediction_rows_are_never_conditioned_on(asked, table, forecast):

@@ -23,11 +23,17 @@ def show(
     units: UnitsText = None,
     quiet: Quiet = False,
 ) -> None:
-    """Print a model's card: data, covariates, decoder, training, versions and hashes."""
+    """Print a model's card: data, covariates, decoder, training, versions and hashes.
+
+    A card has no random draws and names the units it was made with: --seed changes nothing here,
+    and --units is checked but converts nothing.
+    """
     console = start(quiet=quiet, threads=threads, compiles=False)
     from latentpk.library.card import LibraryModel
     from latentpk.library.catalog import open_model
+    from latentpk.units import parse_units
 
+    parse_units(units)
     try:
         opened = open_model(model, load=_load)
     except ArtifactError as error:
