@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import lognorm, norm
 
-from latentpk.models.residual import FORMULAS, Residual
+from latentpk.models.residual import FORMULAS, Residual, hazard_below, log_below
 
 A, B = 0.3, 0.2
 KINDS = list(FORMULAS)
@@ -94,3 +94,14 @@ def test_standardized_residuals_undo_a_perturbation(kind):
     model = residual(kind)
     again = model.standardized(model.perturb(F[1:], noise), F[1:])
     np.testing.assert_allclose(again, noise, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_the_probability_below_has_its_slope_however_far(dtype):
+    z = jnp.array([-1e9, -1e4, -300.0, -30.001, -29.999, -5.0, 0.0, 5.0, 1e9], dtype)
+    slope = jax.vmap(jax.grad(log_below))(z)
+    assert np.isfinite(slope).all()
+    tolerance = 1e-4 if dtype == jnp.float32 else 1e-5
+    np.testing.assert_allclose(slope, hazard_below(z), rtol=tolerance, atol=1e-6)
+    wanted = norm.logcdf(np.asarray(z, np.float64))
+    np.testing.assert_allclose(log_below(z), wanted, rtol=1e-6, atol=1e-7)

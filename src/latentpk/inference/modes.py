@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from latentpk.inference.small_matrix import cholesky, inverse_lower, solve_positive
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
+from latentpk.models.residual import hazard_below
 
 State = tuple[Array, "Local", Array, Array]  # place, objective there, damping, next trial
 ITERATIONS = 12
@@ -70,7 +71,7 @@ def local(
     dz, ds = slopes[:, 0], slopes[:, 1]
     seen = record.mask & ~record.censored
     below = record.mask & record.censored
-    hazard = jnp.exp(-0.5 * z**2 - 0.5 * jnp.log(2 * jnp.pi) - jax.scipy.special.log_ndtr(z))
+    hazard = hazard_below(z)
     pull = jnp.where(seen, z, 0.0) - jnp.where(below, hazard, 0.0)
     bend = jnp.where(seen, 1.0, 0.0) + jnp.where(below, hazard * (hazard + z), 0.0)
     # J/s alone: the part of dz that comes from the SD is counted by the interaction term

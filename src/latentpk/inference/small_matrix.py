@@ -11,7 +11,11 @@ from latentpk import precision  # noqa: F401  (sets x64 before any array)
 
 
 def cholesky(a: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Lower factor of a positive definite matrix; a pivot is held above 1e-12."""
+    """Lower factor of a positive definite matrix.
+
+    A squared pivot is held above 1e-12, so a singular matrix gets a finite factor that is not its
+    own: with 1 added to every curvature here, only rounding comes near.
+    """
     size = a.shape[0]
     columns: list[Array] = []
     for j in range(size):

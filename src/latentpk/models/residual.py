@@ -16,6 +16,8 @@ FORMULAS: dict[ResidualKind, str] = {
     "lognormal": "log y ~ N(log f, b)",
 }
 
+_FAR = 30.0  # standard deviations
+
 
 class Residual(eqx.Module):
     r"""Gaussian error with a standard deviation that depends on the concentration f.
@@ -70,7 +72,7 @@ class Residual(eqx.Module):
         z = self.standardized(y, f)
         jacobian = self._log(y) if self.kind == "lognormal" else 0.0
         seen = -0.5 * z**2 - jnp.log(self.sd(f)) - 0.5 * jnp.log(2 * jnp.pi) - jacobian
-        return jnp.where(censored, jax.scipy.special.log_ndtr(jnp.clip(z, -30.0, 30.0)), seen)
+        return jnp.where(censored, log_below(z), seen)
 
     def perturb(
         self, f: Float[Array, "*draws level"], noise: Float[Array, "*#draws #level"]
@@ -82,3 +84,23 @@ class Residual(eqx.Module):
 
     def _log(self, x: Float[Array, " level"]) -> Float[Array, " level"]:
         return jnp.log(jnp.maximum(x, self.floor))
+
+
+def log_below(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Log of the standard normal probability below z, with a slope however far z lies.
+
+    Far below, the library's slope is a difference of large numbers, infinite in float32; there the
+    tail's expansion is exact to 1e-5 and its slope is plain arithmetic (Abramowitz and Stegun
+    26.2.12).
+    """
+    far = jnp.minimum(z, -_FAR)  # keeps the branch not taken finite, and its slope too
+    tail = -0.5 * far**2 - jnp.log(-far) - 0.5 * jnp.log(2 * jnp.pi) - far**-2.0
+    return jnp.where(z < -_FAR, tail, jax.scipy.special.log_ndtr(jnp.clip(z, -_FAR, _FAR)))
+
+
+def hazard_below(z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Slope of `log_below`."""
+    near = jnp.clip(z, -_FAR, _FAR)
+    ratio = jnp.exp(-0.5 * near**2 - 0.5 * jnp.log(2 * jnp.pi) - jax.scipy.special.log_ndtr(near))
+    far = jnp.minimum(z, -_FAR)
+    return jnp.where(z < -_FAR, -far - 1 / far + 2 / far**3, ratio)

@@ -1,0 +1,185 @@
+"""The figures of the README, made from every results.json: python -m benchmarks.readme."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->"
+COHORTS = {
+    "vancomycin-2c-infusion": "two-compartment infusion",
+    "oral-1c": "one-compartment oral",
+    "two-peaks": "two absorption peaks",
+}
+METHODS = {
+    "auto": "`fit`, all on auto",
+    "compartment": "compartment",
+    "compartment-map": "its mode (MAP)",
+    "compartment-population": "its population prediction",
+    "kernel": "kernel",
+    "pkvae": "published PKVAE",
+}
+
+
+def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
+    """Markdown of what was measured; a task without results has no line.
+
+    Args:
+        results: The results.json of a task, or None.
+    """
+    parts = [
+        render(found)
+        for task, render in (
+            ("forecast_oracle", _forecast),
+            ("calibration", _calibration),
+            ("encoder_worth", _encoder),
+            ("speed", _speed),
+            ("real_data", _real),
+        )
+        if (found := results(task)) is not None
+    ]
+    return "\n".join(parts)
+
+
+def _forecast(found: dict[str, Any]) -> str:
+    cells = {(row["cohort"], row["n"], row["method"]): row for row in found["table"]}
+    columns = [(cohort, n) for cohort in COHORTS for n in (500, 100)]
+    columns = [c for c in columns if any((*c, method) in cells for method in METHODS)]
+
+    def cell(cohort: str, n: int, method: str) -> str:
+        row = cells.get((cohort, n, method))
+        if row is None:
+            return ""
+        ratio = row["ratio_to_oracle"]
+        seeds = len(row["seeds"])
+        mark = "" if seeds == 3 else f", {seeds} seed{'s' if seeds > 1 else ''}"
+        return f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f}{mark})"
+
+    rows = [
+        [label, *(cell(cohort, n, method) for cohort, n in columns)]
+        for method, label in METHODS.items()
+    ]
+    head = ["error of later levels / oracle's", *(f"{COHORTS[c]}, n = {n}" for c, n in columns)]
+    return (
+        "**Forecasts against the Bayes oracle**, which knows the true model and population: 500 "
+        "unseen patients a seed, 1-4 levels each, log-RMSE of later concentrations over the "
+        "oracle's, with a 95 % interval. "
+        + _cells(found)
+        + "\n\n"
+        + _table(head, [row for row in rows if any(row[1:])])
+    )
+
+
+def _calibration(found: dict[str, Any]) -> str:
+    ours = [row for row in found["table"] if row["method"] != "oracle"]
+    shares = [
+        f"{row['coverage90']['value']:.3f} ({COHORTS[row['cohort']]}, {row['method']}, "
+        f"n = {row['n']}, {row['measurements']} measurements)"
+        for row in sorted(ours, key=lambda r: (-r["n"], list(COHORTS).index(r["cohort"])))
+    ]
+    return (
+        "**Calibration**: share of new measurements of unseen patients within the 90 % prediction "
+        f"interval: {'; '.join(shares)}.\n"
+    )
+
+
+def _encoder(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{COHORTS[row['cohort']]}, {row['decoder']}",
+            row["arm"],
+            f"{row['ratio_to_oracle']['value']:.3f}",
+            f"{row['ms_per_patient']:.2f}",
+            ", ".join(f"{name} {100 * share:.0f} %" for name, share in row["rungs"].items()),
+        ]
+        for row in found["table"]
+    ]
+    head = ["cohort and decoder", "posterior by", "error / oracle's", "ms a patient", "rungs"]
+    return (
+        "**What the encoder is worth** (one thread, in blocks). "
+        + _cells(found)
+        + "\n\n"
+        + _table(head, rows)
+    )
+
+
+def _speed(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            bar["what"],
+            f"{bar['measured']:.3g}",
+            f"{bar['at_most']:g}",
+            "yes" if bar["met"] else "no",
+        ]
+        for bar in found["bars"]
+    ]
+    growth = "; ".join(
+        f"{what.removesuffix('-growth')} "
+        + ", ".join(f"{n} subjects {seconds:.1f} s" for n, seconds in one["seconds"].items())
+        for what, one in found["growth"].items()
+        if one["seconds"]
+    )
+    tail = f"\nGrowth (warm cache): {growth}.\n" if growth else ""
+    return (
+        "**Speed**, whole processes on two cores, seconds (memory: GB). "
+        + _cells(found)
+        + "\n\n"
+        + _table(["what", "measured", "bar", "met"], rows)
+        + tail
+    )
+
+
+def _real(found: dict[str, Any]) -> str:
+    names = ("mpe", "mape", "rmse", "within20", "log_rmse")
+    rows = [
+        [
+            row["data"],
+            row["method"],
+            *(f"{row['metrics'][name]['value']:.3g}" for name in names if name in row["metrics"]),
+            _against(row),
+        ]
+        for row in found["table"]
+    ]
+    shown = [n for n in names if found["table"] and n in found["table"][0]["metrics"]]
+    head = ["data", "method", *shown, "log-RMSE minus MAP's (95 %)"]
+    return (
+        "**Real data**, 5-fold by subject: later levels forecast from the first. "
+        + _cells(found)
+        + "\n\n"
+        + _table(head, rows)
+    )
+
+
+def _against(row: dict[str, Any]) -> str:
+    if "minus_map" not in row:
+        return ""
+    one = row["minus_map"]["log_rmse"]
+    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
+
+
+def _cells(found: dict[str, Any]) -> str:
+    return f"{found['cells_done']} of {found['cells_planned']} cells are done."
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
+
+
+def stored(task: str) -> dict[str, Any] | None:
+    """The results.json of a task, if there is one."""
+    path = ROOT / "benchmarks" / task / "results.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
+def main() -> None:
+    """Write the figures between the README's markers."""
+    path = ROOT / "README.md"
+    before, rest = path.read_text("utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    path.write_text(before + BEGIN + figures(stored) + END + after, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
