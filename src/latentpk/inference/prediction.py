@@ -90,7 +90,7 @@ def resample(posterior: Posteriors) -> Float[np.ndarray, "subject draw effect"]:
 def _curves(
     model: LatentModel, records: Record, time: Host, order: Host, eps: Host, prior: Host
 ) -> tuple[Array, Array, Array]:
-    """Concentrations (subject, draw, time), at the prior's location, and of prior draws."""
+    """Concentrations (subject, time, draw), at the prior's location, and of prior draws."""
 
     def one(item: tuple[Record, Array, Array, Array]) -> tuple[Array, Array, Array]:
         record, t, o, draws = item
@@ -99,14 +99,14 @@ def _curves(
         every = jnp.concatenate([draws, prior, origin])
         curves = jax.vmap(lambda e: model.concentration(e, location, record, t, o))(every)
         size = draws.shape[0]
-        return curves[:size], curves[-1], curves[size:-1]
+        return curves[:size].T, curves[-1], curves[size:-1].T
 
     return jax.lax.map(one, (records, time, order, eps))
 
 
 @eqx.filter_jit
 def _measure(model: LatentModel, curves: Host, noise: Host) -> Array:
-    return model.residual.perturb(jnp.asarray(curves), jnp.asarray(noise)[None, :, None])
+    return model.residual.perturb(jnp.asarray(curves), jnp.asarray(noise))
 
 
 def _summary(
@@ -119,8 +119,8 @@ def _summary(
 
 
 def _quantiles(draws: np.ndarray, levels: tuple[float, ...]) -> list[np.ndarray]:
-    """Quantiles over axis 1, of evenly weighted draws."""
-    ordered = np.sort(np.ascontiguousarray(np.swapaxes(draws, 1, 2)), axis=2)
+    """Quantiles over the last axis, of evenly weighted draws."""
+    ordered = np.sort(draws, axis=2)
     size = ordered.shape[2]
     place = np.clip(np.asarray(levels) * size - 0.5, 0, size - 1)
     left = np.floor(place).astype(int)
