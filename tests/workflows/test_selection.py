@@ -28,6 +28,14 @@ class TestChoosing:
         assert better(trial(noise + 0.1), simple)
         assert not better(trial(noise - 0.1), simple)
 
+    def test_a_free_curve_must_gain_more_than_a_structure_would(self):
+        noise = np.random.default_rng(1).standard_normal(50)
+        simple = trial(noise)
+        assert better(trial(noise + 0.09, "2c-iv"), simple)
+        assert not better(trial(noise + 0.09, "kernel"), simple)
+        assert better(trial(noise + 0.11, "kernel"), simple)
+        assert better(trial(noise + 0.09, "kernel"), trial(noise, "grid"))
+
     def test_a_candidate_that_cannot_be_trained_never_wins(self):
         assert not better(trial([-1e9]), trial([-3.0, -4.0]))
         assert better(trial([-3.0, -4.0]), trial([-1e9]))

@@ -29,6 +29,7 @@ Route = Literal["iv", "oral"]
 PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
 FOLDS = 3
+FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a structure
 GAIN = 1.5  # standard errors by which a richer model must forecast better
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
@@ -210,12 +211,18 @@ def folds(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def better(richer: Trial, simpler: Trial) -> bool:
-    """Whether the richer candidate forecasts better by more than one and a half standard errors."""
+    """Whether the richer candidate forecasts better by more than one and a half standard errors.
+
+    A free curve must also gain FREE_GAIN over a structure: trials are not polished, and polishing
+    gives a structure more than it gives a free curve.
+    """
+    freed = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
+    least = FREE_GAIN if freed else 0.0
     if len(richer.scores) != len(simpler.scores):
-        return richer.mean > simpler.mean
+        return richer.mean > simpler.mean + least
     gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
     error = np.std(gain, ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
-    return bool(np.mean(gain) > GAIN * error)
+    return bool(np.mean(gain) > max(GAIN * error, least))
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
