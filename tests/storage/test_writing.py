@@ -297,6 +297,14 @@ def test_first_saves_at_once_leave_one_whole_bundle(tmp_path):
         assert len([name for name in names(folder) if name != layout.LOCK]) == 2
 
 
+def test_another_writer_may_finish_while_the_place_is_looked_over(tmp_path, monkeypatch):
+    vanished = tmp_path / ".model.0123456789ab.tmp"
+    monkeypatch.setattr(pathlib.Path, "glob", lambda *_: iter([vanished]))
+    assert layout.is_temporary(vanished.name)
+    save(tmp_path / "model")
+    assert load(tmp_path / "model").manifest["value"] == 1.0
+
+
 def test_remove_takes_the_bundle_alone(tmp_path):
     save(tmp_path / "model", parts={"forest.ubj": b"x"})
     (tmp_path / "neighbour").write_text("")

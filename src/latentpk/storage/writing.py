@@ -182,7 +182,7 @@ def _occupied(target: Path) -> bool:
 def _create(target: Path, files: Mapping[str, bytes], text: bytes) -> bool:
     """Save to a free place by one rename; False where another writer took it meanwhile."""
     for path in target.parent.glob(f".{target.name}.*.tmp"):
-        if layout.is_temporary(path.name) and time.time() - path.lstat().st_mtime > _ABANDONED:
+        if layout.is_temporary(path.name) and _abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
     temporary = temporary_name(target)
     try:
@@ -199,6 +199,13 @@ def _create(target: Path, files: Mapping[str, bytes], text: bytes) -> bool:
         raise
     sync_folder(target.parent)
     return True
+
+
+def _abandoned(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_mtime > _ABANDONED
+    except FileNotFoundError:  # another writer has just renamed it into its place
+        return False
 
 
 def _swap(target: Path, files: Mapping[str, bytes], text: bytes) -> None:
