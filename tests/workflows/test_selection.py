@@ -28,6 +28,14 @@ class TestChoosing:
         assert better(trial(noise + 0.1), simple)
         assert not better(trial(noise - 0.1), simple)
 
+    def test_a_lag_needs_less_proof_than_a_compartment(self):
+        noise = np.random.default_rng(1).standard_normal((2, 50))
+        gain = noise[1] - noise[1].mean() + noise[1].std(ddof=1) / np.sqrt(50)  # one standard error
+        simple = trial(noise[0], "1c-oral")
+        assert better(trial(noise[0] + gain, "1c-oral-lag"), simple)
+        assert not better(trial(noise[0] + gain, "2c-oral"), simple)
+        assert not better(trial(noise[0] + 0.3 * gain - 0.7 * gain.mean(), "1c-oral-lag"), simple)
+
     def test_a_free_curve_must_gain_more_than_a_structure_would(self):
         noise = np.random.default_rng(1).standard_normal(50)
         simple = trial(noise)

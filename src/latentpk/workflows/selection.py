@@ -30,6 +30,7 @@ PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
 FOLDS = 3
 FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a structure
+LAG_GAIN = 0.5  # standard errors by which a lag must forecast better
 GAIN = 1.5  # standard errors by which a richer model must forecast better
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
@@ -213,16 +214,19 @@ def folds(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
 def better(richer: Trial, simpler: Trial) -> bool:
     """Whether the richer candidate forecasts better by more than one and a half standard errors.
 
-    A free curve must also gain FREE_GAIN over a structure: trials are not polished, and polishing
-    gives a structure more than it gives a free curve.
+    A lag needs half of one: left out where there is one it costs much, kept where there is none it
+    is learned to be short. A free curve must also gain FREE_GAIN over a structure: trials are not
+    polished, and polishing gives a structure more than it gives a free curve.
     """
     freed = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
     least = FREE_GAIN if freed else 0.0
+    lagged = richer.candidate.decoder == f"{simpler.candidate.decoder}-lag"
+    errors = LAG_GAIN if lagged else GAIN
     if len(richer.scores) != len(simpler.scores):
         return richer.mean > simpler.mean + least
     gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
     error = np.std(gain, ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
-    return bool(np.mean(gain) > max(GAIN * error, least))
+    return bool(np.mean(gain) > max(errors * error, least))
 
 
 def choose(trials: Sequence[Trial]) -> Trial:
