@@ -1,9 +1,10 @@
 r"""Amounts of all doses in every mode, and their derivatives by the rates.
 
-The work of one query is unrolled into scalars (doses, modes and sites are Python loops), and
+The work of one query is unrolled into scalars (modes and sites are Python loops), and
 queries are mapped: under `vmap` over draws every array is one long vector over the draws, which
 is what XLA's CPU code vectorizes. Small trailing axes (of modes or doses) cost three times as
-much. Doses go through in blocks, so that the program does not grow with them.
+much. Doses go through in a loop, so that the program does not grow with them; unrolling two or
+more per turn compiles longer and runs no faster.
 
 Mode m depends on its own rate alone, and what came through site s on its ka and lag: three
 forward derivatives give the whole Jacobian, however many inputs and tangents. Differentiating
@@ -12,7 +13,7 @@ the loops in reverse would cost fifty times the value.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,10 +25,6 @@ from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.depot import Site, absorbed_amount
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.steady import entered
-
-Sum = TypeVar("Sum")
-
-_BLOCK = 2  # doses unrolled in one program: more compile slower and run no faster
 
 
 class Places(NamedTuple):
@@ -82,17 +79,12 @@ def modal_amounts(paths: Paths, doses: Doses, query: Query, places: Places) -> A
     zero = jnp.zeros_like(query[0])
     each = tuple(zero for _ in places.rate)
 
-    def block(few: list[Doses]) -> Amounts:
-        kernels = [_dose(dose, list(places.rate), sites, paths) for dose in few]
-
-        def at(moment: tuple[Scalar, Scalar]) -> Amounts:
-            return jax.tree.map(lambda *terms: sum(terms), *(kernel(*moment) for kernel in kernels))
-
-        return jax.lax.map(at, query)
+    def one(dose: Doses) -> Amounts:
+        at = _dose(dose, list(places.rate), sites, paths)
+        return jax.lax.map(lambda moment: at(*moment), query)
 
     start = Amounts(each if paths.central else (), tuple(each for _ in sites if paths.depot))
-    rare = paths.release or paths.overlap  # long programs, not worth unrolling
-    return over_doses(doses, block, start, size=1 if rare else _BLOCK)
+    return _summed(one, doses, start)
 
 
 @partial(modal_amounts.defjvp, symbolic_zeros=True)
@@ -133,41 +125,13 @@ def _instantiated(tangent: Any, primal: Array) -> Any:
     return jnp.zeros_like(primal) if isinstance(tangent, SymbolicZero) else tangent
 
 
-def over_doses(
-    doses: Doses, block: Callable[[list[Doses]], Sum], zero: Sum, *, size: int = _BLOCK
-) -> Sum:
-    """Sum of what every block of doses contributes.
+def _summed(one: Callable[[Doses], Amounts], doses: Doses, zero: Amounts) -> Amounts:
+    """Sum over doses of what each gives."""
 
-    Args:
-        doses: All doses.
-        block: Takes a few single doses (scalar fields), gives their sum.
-        zero: Where the sum starts, an array or a tree of arrays; it has the sum's shapes.
-        size: Doses per block.
+    def step(total: Amounts, dose: Doses) -> tuple[Amounts, None]:
+        return jax.tree.map(jnp.add, total, one(dose)), None
 
-    Returns:
-        The sum over all doses.
-
-    Example:
-        >>> doses = Doses.of([0.0, 12.0, 24.0, 36.0, 48.0], 100.0)
-        >>> over_doses(doses, lambda few: sum(dose.amount for dose in few), jnp.zeros(()))
-        Array(500., dtype=float64)
-    """
-    count = doses.time.shape[0]
-    size = min(size, count)
-    if size == 0:
-        return zero
-
-    def step(total: Sum, rows: Doses) -> tuple[Sum, None]:
-        single = [Doses(*(field[i] for field in rows)) for i in range(size)]
-        return jax.tree.map(jnp.add, total, block(single)), None
-
-    blocks = -(-count // size)
-    rows = Doses(
-        *(jnp.pad(field, (0, blocks * size - count)).reshape(blocks, size) for field in doses)
-    )
-    if blocks == 1:
-        return step(zero, Doses(*(field[0] for field in rows)))[0]
-    return jax.lax.scan(step, zero, rows)[0]
+    return jax.lax.scan(step, zero, doses)[0]
 
 
 def _dose(
