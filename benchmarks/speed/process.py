@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = (sys.executable, "-c", "from latentpk.cli.main import main; main()")
+THREADS = 2  # of this class of machine; the command line itself defaults to 1
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,7 +30,7 @@ class Spent:
     output: str
 
 
-def latentpk(*arguments: str, cache: Path, threads: int = 2) -> Spent:
+def latentpk(*arguments: str, cache: Path, threads: int = THREADS) -> Spent:
     """Run the command line, its programs kept in `cache` (empty: a fresh machine).
 
     Args:

@@ -6,6 +6,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ from benchmarks.forecast_oracle.populations import POPULATIONS
 from benchmarks.harness import command, machine
 from benchmarks.harness.cells import Cell, Ledger, Outcome, run_cells, write_json
 from benchmarks.harness.statistics import median_seconds
-from benchmarks.speed.process import COMMAND, latentpk, run
+from benchmarks.speed.process import COMMAND, THREADS, latentpk, run
 from benchmarks.speed.warm import COHORT, SEED
 
 FOLDER = Path(__file__).parent
+WHOLE = (
+    ("fit", 500),
+    ("forecast", 1000),
+    ("start", 0),
+    ("warm", 1000),
+    ("fit-one-thread", 500),
+    ("forecast-one-thread", 1000),
+)
 REPEATS, GROWTH = 3, (100, 1000, 10_000)
 GROWTH_FIT = ("--decoder", "compartment", "--structure", "2c-iv", "--epochs", "20")
 PROTOCOL = {"version": 1, "cohort": COHORT, "seed": SEED, "growth_fit": list(GROWTH_FIT)}
@@ -39,7 +48,7 @@ def plan() -> list[Cell]:
     """Fits first: their model is what forecasts use."""
     whole = [
         Cell({"what": what, "n": n, "repeat": repeat})
-        for what, n in (("fit", 500), ("forecast", 1000), ("start", 0), ("warm", 1000))
+        for what, n in WHOLE
         for repeat in range(REPEATS)
     ]
     growth = [
@@ -57,21 +66,27 @@ def work(cell: Cell) -> dict[str, Any]:
         return WORK[cell.settings["what"]](n, Path(folder))
 
 
-def fit(n: int, folder: Path) -> dict[str, Any]:
+def fit(n: int, folder: Path, threads: int = THREADS) -> dict[str, Any]:
     """`latentpk fit` as a user types it: cold, then with the programs of the first."""
     table = _training(n, folder)
     options = ("--covariates", "WT,CRCL", "--seed", "1")
-    found = _twice(folder, lambda k: ("fit", str(table), "--out", str(folder / f"m{k}"), *options))
-    _keep(folder / "m0")
+    found = _twice(
+        folder,
+        lambda k: ("fit", str(table), "--out", str(folder / f"m{k}"), *options),
+        threads=threads,
+    )
+    if threads == THREADS:
+        _keep(folder / "m0")
     return found
 
 
-def forecast(n: int, folder: Path) -> dict[str, Any]:
+def forecast(n: int, folder: Path, threads: int = THREADS) -> dict[str, Any]:
     """`latentpk forecast` of n patients: cold, then warm."""
     table = _unseen(n, folder)
     return _twice(
         folder,
         lambda k: ("forecast", str(_model()), str(table), "--out", str(folder / f"f{k}.csv")),
+        threads=threads,
     )
 
 
@@ -103,13 +118,17 @@ WORK: dict[str, Callable[[int, Path], dict[str, Any]]] = {
     "warm": warm,
     "fit-growth": fit_growth,
     "forecast-growth": forecast,
+    "fit-one-thread": partial(fit, threads=1),
+    "forecast-one-thread": partial(forecast, threads=1),
 }
 
 
-def _twice(folder: Path, arguments: Callable[[int], tuple[str, ...]]) -> dict[str, Any]:
+def _twice(
+    folder: Path, arguments: Callable[[int], tuple[str, ...]], *, threads: int = THREADS
+) -> dict[str, Any]:
     found = {}
     for k, name in enumerate(("cold", "warm")):
-        spent = latentpk(*arguments(k), cache=folder / "cache")
+        spent = latentpk(*arguments(k), cache=folder / "cache", threads=threads)
         found[name] = {"seconds": spent.seconds, "peak_gb": spent.peak_gb}
     return found
 
@@ -139,7 +158,7 @@ def summarize(outcome: Outcome) -> dict[str, Any]:
     """Medians over repeats, growth, and the bars."""
     results = outcome.results()
     found: dict[str, Any] = {}
-    for what, n in (("fit", 500), ("forecast", 1000), ("start", 0)):
+    for what, n in WHOLE:
         mine = [one for one in results if one["what"] == what]
         for cache in ("cold", "warm"):
             times = [one[cache]["seconds"] for one in mine if cache in one]
