@@ -167,6 +167,7 @@ class Block:
             weight=np.full((subjects, draws), 1 / draws),
             mode=eps[:, 0],
             objective=nothing,
+            residual=nothing[:, None],
             k=nothing,
             ess=nothing,
             log_evidence=nothing,

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from latentpk.cli.main import app
 from latentpk.errors import ArtifactError
+from latentpk.library.catalog import read_model
+from latentpk.workflows.predictor import published_predictor
 from latentpk.workflows.simulate import simulate
 
 COLUMNS = ("PRED", "PRED_MEDIAN", "IPRED", "LO", "HI", "PI_LO", "PI_HI", "PARETO_K", "ESS")
@@ -41,8 +44,12 @@ class StandIn:
             raise ArtifactError(f"{folder}: manifest.json is damaged. Fit the model again.")
         return cls()
 
-    def reading(self):
-        return {"covariates": ("WT", "CRCL", "DIAL"), "interpolation": "locf"}
+    def predictor(self, name):
+        reading = {"covariates": ("WT", "CRCL", "DIAL"), "interpolation": "locf"}
+        published = published_predictor(read_model("vancomycin-goti-2018"))
+        standing = replace(published, name=name, reading=reading)
+        object.__setattr__(standing, "forecast", self.forecast)
+        return standing
 
     def forecast(self, cohort, *, progress=None, seed=0, draws=None):
         StandIn.asked.setdefault("forecasts", []).append(

@@ -45,9 +45,9 @@ def test_pictures_stop_at_a_number_that_is_told(latentpk, model, clinic, tmp_pat
     assert len(list(plots.iterdir())) == 1
 
 
-@pytest.mark.parametrize("damage", ["absent", "damaged", "published"])
+@pytest.mark.parametrize("damage", ["absent", "damaged"])
 def test_a_bad_model_is_bad_input(latentpk, model, clinic, tmp_path, damage):
-    named = {"absent": tmp_path / "no.model", "damaged": model, "published": "theophylline"}[damage]
+    named = {"absent": tmp_path / "no.model", "damaged": model}[damage]
     (model / "manifest.json").write_text("garbage")
     result = latentpk("forecast", named, clinic, "--out", tmp_path / "f.csv")
     assert result.exit_code == 2

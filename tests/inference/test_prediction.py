@@ -22,6 +22,7 @@ def posterior(ward):
         weight=weight / weight.sum(axis=1, keepdims=True),
         mode=eps[:, 0],
         objective=nothing,
+        residual=nothing[:, None],
         k=nothing,
         ess=nothing,
         log_evidence=nothing,

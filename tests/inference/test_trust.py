@@ -1,8 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from latentpk.inference.posterior import Posteriors, PosteriorSettings
-from latentpk.inference.trust import gate_a
+from latentpk.inference.trust import (
+    Domain,
+    Range,
+    Trust,
+    gate_a,
+    gate_b,
+    gate_c,
+    reasons,
+    worst,
+)
 
 SETTINGS = PosteriorSettings()
 
@@ -14,6 +25,7 @@ def one(method="is", k=0.3, ess=500.0, rhat=np.nan, objective=4.0, eps=0.0):
         eps=np.full((1, 3, 2), eps),
         weight=np.full((1, 3), 1 / 3),
         mode=np.zeros((1, 2)),
+        residual=np.zeros((1, 2)),
         method=(method,),
         **{name: np.array([value]) for name, value in numbers.items()},
     )
@@ -59,3 +71,78 @@ def test_no_finite_posterior_is_refused(found):
 def test_the_limits_follow_the_settings():
     assert gate_a(one(k=0.68), 0, PosteriorSettings(draws=4096)).verdict == "ok"
     assert gate_a(one(), 0, PosteriorSettings(least_ess=0.5)).verdict == "caution"
+
+
+DOMAIN = Domain((Range("WT", "kg", (40, 120), (30, 250)),), half_life=6.0)
+
+
+def domain_of(weight, doses=(0.0,), levels=(4.0,)):
+    covariates = np.array(weight, float).reshape(-1, 1)
+    return gate_b(DOMAIN, covariates, np.array(doses, float), np.array(levels, float))
+
+
+@pytest.mark.parametrize(
+    ("trust", "verdict", "reason"),
+    [
+        (domain_of(70), "ok", ""),
+        (domain_of(130), "caution", "WT is 130 kg; the model was built on 40 to 120."),
+        (domain_of(700), "refuse", "WT is 700 kg; it is refused outside 30 to 250."),
+        (domain_of(0), "refuse", "WT is 0 kg"),
+        (domain_of([70, 20]), "refuse", "WT is 20 kg"),
+        (domain_of(70, levels=(59.0,)), "ok", ""),
+        (domain_of(70, levels=(4.0, 90.0)), "caution", "15 typical half-lives"),
+        (domain_of(70, levels=(9000.0,)), "refuse", "that dose has left the body"),
+        (domain_of(70, doses=(10.0,)), "refuse", "drawn before any dose"),
+        (domain_of(70, doses=()), "refuse", "drawn before any dose"),
+        (domain_of(70, doses=(), levels=()), "ok", ""),
+    ],
+)
+def test_a_patient_outside_the_models_domain_is_named(trust, verdict, reason):
+    assert (trust.verdict, trust.gate) == (verdict, "B domain")
+    assert reason in trust.reason
+
+
+def fit_of(residual, mode=(0.0, 0.0)):
+    draws = np.zeros((1, 3, len(mode)))
+    return replace(one(), residual=np.array([residual]), mode=np.array([mode]), eps=draws)
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "reason"),
+    [
+        (fit_of([0.5, -1.0]), "ok", ""),
+        (fit_of([2.5, -2.0]), "caution", "99 in 100 patients with 2 levels have less than 9.21"),
+        (fit_of([2.0, 1.0], mode=(2.0, 1.0)), "caution", "hardly explains"),
+        (fit_of([3.6, *np.full(9, 0.1)]), "caution", "One level lies 3.6 standard errors"),
+        (fit_of(np.full(9, 0.1), mode=(3.6, 0.0)), "caution", "3.6 standard deviations from"),
+        (fit_of([6.0, 3.0]), "refuse", "hardly explains"),
+        (fit_of([np.nan, 1.0]), "refuse", "hardly explains"),
+        (fit_of([]), "ok", ""),
+    ],
+)
+def test_levels_the_model_cannot_explain_are_told(found, verdict, reason):
+    trust = gate_c(found, 0, np.ones(found.residual.shape[1], bool))
+    assert (trust.verdict, trust.gate) == (verdict, "C fit")
+    assert reason in trust.reason
+
+
+def test_the_misfit_of_a_linear_model_is_chi_square():
+    """y = eps + noise: the sum at the mode is Mahalanobis', so a hundredth are flagged."""
+    rng = np.random.default_rng(0)
+    effect, noise = rng.standard_normal((20_000, 1)), rng.standard_normal((20_000, 3))
+    level = effect + 0.5 * noise
+    mode = level.sum(axis=1, keepdims=True) / 0.25 / (1 + 3 / 0.25)
+    residual, used = (level - mode) / 0.5, np.ones(3, bool)
+    flagged = [
+        gate_c(fit_of(residual[i], mode=mode[i]), 0, used).verdict != "ok" for i in range(20_000)
+    ]
+    # 1 %, and those beyond 3.5 SD somewhere that the sum forgives
+    assert 0.008 < np.mean(flagged) < 0.014
+
+
+def test_the_worst_gate_decides_and_refusals_speak_first():
+    gates = (Trust("caution", "late."), Trust("ok", ""), Trust("refuse", "heavy."))
+    assert worst(gates) == "refuse"
+    assert reasons(gates) == ["heavy.", "late."]
+    assert worst(gates[:2]) == "caution"
+    assert worst([]) == "ok"

@@ -58,3 +58,11 @@ def test_a_forecast_needs_no_levels_but_a_dose_for_everyone(read, problems):
 def test_all_levels_below_the_limit_inform_a_forecast(read):
     cohort = read(HEAD + "1,0,1,10,.,.\n1,1,0,.,5,9\n", purpose="forecast")
     assert cohort[0].levels.censored.all()
+
+
+def test_the_choice_of_a_dose_needs_neither_doses_nor_levels(read, problems):
+    subject = read(HEAD + "1,1,2,.,.,.\n", purpose="dose")[0]
+    assert len(subject.doses) == 0
+    assert len(subject.levels) == 0
+    told = problems(HEAD + "1,1,0,.,5,.\n", purpose="dose")
+    assert _told(told) == [("subject 1, record 1 (line 2), column AMT", "the subject has no dose")]

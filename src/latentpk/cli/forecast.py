@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Data, OutFile, Quiet, Seed, Threads, Ties, UnitsText
-from latentpk.errors import ArtifactError, InputError
+from latentpk.cli.options import Data, Model, OutFile, Quiet, Seed, Threads, Ties, UnitsText
+from latentpk.cli.patients import read_patients
+from latentpk.errors import InputError
 
 if TYPE_CHECKING:
     from latentpk.records.subject import Cohort
-    from latentpk.workflows.profile import ProfileVAE
+    from latentpk.workflows.predictor import Predictor
 
 PLOTTED = 50  # one picture a subject: more would be a slide show nobody watches
 
 
 @reported
 def forecast(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model folder.", show_default=False)
-    ],
+    model: Model,
     data: Data,
     out: OutFile,
     plots: Annotated[
@@ -61,59 +60,39 @@ def forecast(
     console = start(quiet=quiet, threads=threads)
     if plots is not None and plots.exists() and not plots.is_dir():
         raise InputError(f"--plots {plots} is a file. Name a folder.")
-    from latentpk.records.nonmem import read_nonmem
     from latentpk.report.table import csv_text
     from latentpk.storage import write_file
 
-    trained = open_trained(model)
-    reading = dict(trained.reading())
-    if units is not None:
-        reading["units"] = units
     options: dict[str, Any] = {"seed": seed} | ({"draws": draws} if draws else {})
+    predictor, cohort = read_patients(
+        console, model, data, units=units, ties=ties.value, condition_until=condition_until
+    )
     with console.progress() as progress:
-        cohort = read_nonmem(
-            data,
-            **reading,
-            ties=ties.value,
-            condition_until=condition_until,
-            purpose="forecast",
-            progress=progress,
-        )
-    console.say(f"{data}: {len(cohort)} subjects")
-    console.notices(cohort.notices)
-    with console.progress() as progress:
-        table = trained.forecast(cohort, progress=progress, **options)
+        table = predictor.forecast(cohort, progress=progress, **options)
     write_file(out, csv_text(table))
     if plots is not None:
-        _draw(console, trained, cohort, plots, options)
+        _draw(console, predictor, cohort, plots, options)
     console.say(str(out))
     if plots is not None:
         console.say(str(plots))
 
 
-def open_trained(folder: Path) -> "ProfileVAE":
-    """Open a model that the user named: anything wrong with it is bad input."""
-    from latentpk.library.catalog import open_model
-    from latentpk.workflows.profile import ProfileVAE
-
-    try:
-        trained = open_model(str(folder), load=ProfileVAE.load)
-    except ArtifactError as error:
-        raise InputError(str(error)) from error
-    if not isinstance(trained, ProfileVAE):
-        raise InputError(f"{folder} is a published model. Name a folder made by `latentpk fit`.")
-    return trained
-
-
 def _draw(
-    console: Console, trained: "ProfileVAE", cohort: "Cohort", folder: Path, options: dict[str, Any]
+    console: Console,
+    predictor: "Predictor",
+    cohort: "Cohort",
+    folder: Path,
+    options: dict[str, Any],
 ) -> None:
     from latentpk.report.curves import draw_subjects
 
     first = cohort.subset(range(min(PLOTTED, len(cohort))))
     with console.progress() as progress:
         draw_subjects(
-            lambda subjects: trained.forecast(subjects, **options), first, folder, progress=progress
+            lambda subjects: predictor.forecast(subjects, **options),
+            first,
+            folder,
+            progress=progress,
         )
     if len(cohort) > PLOTTED:
         console.say(f"  pictures of the first {PLOTTED} of {len(cohort)} subjects")

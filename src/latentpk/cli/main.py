@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from latentpk.cli.dose import dose
+from latentpk.cli.exposure import exposure
 from latentpk.cli.fit import fit
 from latentpk.cli.forecast import forecast
 from latentpk.cli.show import show
@@ -24,11 +26,21 @@ FIT = "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL"
 FORECAST = (
     "latentpk forecast clinic.model ward.csv --condition-until 48 --out forecast.csv --plots plots"
 )
+EXPOSURE = (
+    "latentpk exposure vancomycin-goti-2018 ward.csv --metric auc24 --at 24 --range 400:600 "
+    "--out exposure.json"
+)
+DOSE = (
+    "latentpk dose vancomycin-goti-2018 patient.csv --target auc24=400:600 --doses 500:2000:250 "
+    "--intervals 8,12,24 --out dose.json"
+)
 SHOW = "latentpk show clinic.model"
 
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
 app.command(epilog=f"Example: {FORECAST}")(forecast)
+app.command(epilog=f"Example: {EXPOSURE}")(exposure)
+app.command(epilog=f"Example: {DOSE}")(dose)
 app.command(epilog=f"Example: {SHOW}")(show)
 
 

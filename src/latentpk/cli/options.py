@@ -74,6 +74,14 @@ UnitsText = Annotated[
         rich_help_panel=_EVERYWHERE,
     ),
 ]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A folder made by `latentpk fit`, or a published model (see `latentpk library`).",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     Path, typer.Argument(metavar="DATA.csv", help="A NONMEM table.", show_default=False)
 ]

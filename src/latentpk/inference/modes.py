@@ -27,6 +27,7 @@ class Modes(NamedTuple):
         precision: Inverse of that factor, shape (mode, effect, effect).
         objective: -log joint density there, shape (mode,).
         weight: Share of the Laplace evidence, shape (mode,).
+        residual: Standardized residual of each level there, 0 where none, shape (mode, level).
     """
 
     eps: Float[Array, "mode effect"]
@@ -34,14 +35,16 @@ class Modes(NamedTuple):
     precision: Float[Array, "mode effect effect"]
     objective: Float[Array, " mode"]
     weight: Float[Array, " mode"]
+    residual: Float[Array, "mode level"]
 
 
 class Local(NamedTuple):
-    """The objective around one point: value, gradient and Gauss-Newton curvature."""
+    """The objective around one point: value, gradient, Gauss-Newton curvature and residuals."""
 
     objective: Float[Array, ""]
     gradient: Float[Array, " effect"]
     curvature: Float[Array, "effect effect"]
+    residual: Float[Array, " level"]
 
 
 def local(
@@ -81,7 +84,9 @@ def local(
     curvature = (mean_slope * bend) @ mean_slope.T + 2 * spread @ spread.T + tangents
     density = model.residual.log_density(record.value, f, record.censored)
     objective = 0.5 * jnp.sum(eps**2) - jnp.sum(jnp.where(record.mask, density, 0.0))
-    return Local(objective, gradient, curvature)
+    # a censored level contradicts nothing unless the concentration lies above its limit
+    residual = jnp.where(seen, z, jnp.where(below, jnp.minimum(z, 0.0), 0.0))
+    return Local(objective, gradient, curvature, residual)
 
 
 def descend(
@@ -105,7 +110,8 @@ def descend(
         return eps, here, damping, eps - move * jnp.minimum(1.0, 3.0 / jnp.maximum(length, 1e-12))
 
     size = start.shape[0]
-    unknown = Local(jnp.full((), jnp.inf), jnp.zeros(size), jnp.eye(size))
+    nowhere = jnp.zeros(record.time.shape[0])
+    unknown = Local(jnp.full((), jnp.inf), jnp.zeros(size), jnp.eye(size), nowhere)
     # the first pass evaluates the start itself: one copy of the model in the program
     state = (start, unknown, jnp.asarray(0.05), start)
     eps, here, _, _ = jax.lax.fori_loop(0, ITERATIONS + 1, step, state)
@@ -169,4 +175,11 @@ def find_modes(
     # a mode's Laplace evidence is a guess: a near-equal one keeps a share worth drawing from
     weight = jnp.where(there_is & (weight > 1e-4), jnp.maximum(weight, 0.1), weight)
     weight = weight / jnp.sum(weight)
-    return Modes(ends[index], scale[index], precision[index], objective[index], weight)
+    return Modes(
+        ends[index],
+        scale[index],
+        precision[index],
+        objective[index],
+        weight,
+        there.residual[index],
+    )

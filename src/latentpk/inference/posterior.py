@@ -64,6 +64,7 @@ class Posteriors:
         weight: Their normalised weights, shape (subject, draw).
         mode: The highest mode (MAP), shape (subject, effect).
         objective: -log joint density at the mode, shape (subject,).
+        residual: Standardized residuals at the mode, 0 where no level is, shape (subject, level).
         k: Pareto k-hat, shape (subject,).
         ess: Effective sample size, shape (subject,).
         log_evidence: Marginal log likelihood of the levels, shape (subject,).
@@ -75,6 +76,7 @@ class Posteriors:
     weight: Float[np.ndarray, "subject draw"]
     mode: Float[np.ndarray, "subject effect"]
     objective: Float[np.ndarray, " subject"]
+    residual: Float[np.ndarray, "subject level"]
     k: Float[np.ndarray, " subject"]
     ess: Float[np.ndarray, " subject"]
     log_evidence: Float[np.ndarray, " subject"]
@@ -112,7 +114,7 @@ def posteriors(
     if failed.size == 0:
         return result
     still = flagged[failed]
-    return _replace_rows(result, still, ladder.third(take(records, still), _rows(second, failed)))
+    return _replace_rows(result, still, ladder.third(take(records, still), rows(second, failed)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +172,9 @@ class _Ladder:
     def _evenly(self, found: Posteriors, eps: np.ndarray, weight: np.ndarray) -> Posteriors:
         """As many evenly weighted draws as the first rung has, by systematic resampling."""
         size = self.settings.draws
-        rows = [_resample(e, w, size) for e, w in zip(eps, weight, strict=True)]
-        even = np.full((len(rows), size), 1 / size)
-        return replace(found, eps=np.stack(rows), weight=even, ess=np.minimum(found.ess, size))
+        drawn = [_resample(e, w, size) for e, w in zip(eps, weight, strict=True)]
+        even = np.full((len(drawn), size), 1 / size)
+        return replace(found, eps=np.stack(drawn), weight=even, ess=np.minimum(found.ess, size))
 
 
 @eqx.filter_jit
@@ -278,6 +280,7 @@ def _collect(sample: Sample, modes: Modes, method: Method) -> Posteriors:
         weight=np.exp(np.asarray(sample.log_weight)),
         mode=np.asarray(modes.eps)[:, 0],
         objective=np.asarray(modes.objective)[:, 0],
+        residual=np.asarray(modes.residual)[:, 0],
         k=np.asarray(sample.k),
         ess=np.asarray(sample.ess),
         log_evidence=np.asarray(sample.log_evidence),
@@ -293,11 +296,12 @@ def _resample(eps: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
     return eps[np.minimum(index, eps.shape[0] - 1)]
 
 
-def _rows(posterior: Posteriors, index: Sequence[int] | np.ndarray) -> Posteriors:
-    arrays = {
-        name: getattr(posterior, name)[np.asarray(index)]
-        for name in ("eps", "weight", "mode", "objective", "k", "ess", "log_evidence", "rhat")
-    }
+_ARRAYS = ("eps", "weight", "mode", "objective", "residual", "k", "ess", "log_evidence", "rhat")
+
+
+def rows(posterior: Posteriors, index: Sequence[int] | np.ndarray) -> Posteriors:
+    """The posteriors of some subjects, in the order of `index`."""
+    arrays = {name: getattr(posterior, name)[np.asarray(index)] for name in _ARRAYS}
     return Posteriors(**arrays, method=tuple(posterior.method[i] for i in index))
 
 
@@ -310,5 +314,4 @@ def _replace_rows(into: Posteriors, index: np.ndarray, rows: Posteriors) -> Post
     method = list(into.method)
     for place, name in zip(index, rows.method, strict=True):
         method[place] = name
-    names = ("eps", "weight", "mode", "objective", "k", "ess", "log_evidence", "rhat")
-    return Posteriors(**{name: put(name) for name in names}, method=tuple(method))
+    return Posteriors(**{name: put(name) for name in _ARRAYS}, method=tuple(method))

@@ -1,23 +1,83 @@
-"""Gate A: whether the computation of a posterior can be believed."""
+"""The three gates: whether a computation, a patient and a fit can be believed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import gammaincc, gammaincinv
 
 from latentpk.inference.posterior import Posteriors, PosteriorSettings
 from latentpk.inference.psis import k_threshold
 
 Verdict = Literal["ok", "caution", "refuse"]
 RHAT = 1.05
+# Gate C: chance of a fit this bad or worse under the model
+UNLIKELY, IMPOSSIBLE = 0.01, 1e-6
+FAR_RESIDUAL, FAR_EFFECT = 3.5, 3.5  # standard deviations
+STALE, LOST = 10.0, 100.0  # half-lives between the last dose and a level
 
 
 @dataclass(frozen=True)
 class Trust:
-    """A verdict and its reason in one sentence, empty where there is nothing to say."""
+    """One gate's verdict.
+
+    Attributes:
+        verdict: ok, caution or refuse.
+        reason: Why, in one sentence; empty where there is nothing to say.
+        gate: "A computation", "B domain" or "C fit".
+        value: What was judged; nan where there was nothing to.
+        threshold: Where a caution begins.
+    """
 
     verdict: Verdict
     reason: str
+    gate: str = "A computation"
+    value: float = float("nan")
+    threshold: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a covariate was when the model was built.
+
+    Attributes:
+        name: Column name.
+        unit: Unit of the bounds.
+        soft: Outside it an answer is a caution.
+        hard: Outside it an answer is refused.
+    """
+
+    name: str
+    unit: str
+    soft: tuple[float, float]
+    hard: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Where a model holds.
+
+    Attributes:
+        ranges: Of its covariates, in the order of the records' columns.
+        half_life: Of the typical patient, the slowest mode [h]; nan where unknown.
+    """
+
+    ranges: tuple[Range, ...] = ()
+    half_life: float = float("nan")
+
+
+def worst(gates: Sequence[Trust]) -> Verdict:
+    """The verdict of several gates together."""
+    found = {gate.verdict for gate in gates}
+    return "refuse" if "refuse" in found else "caution" if "caution" in found else "ok"
+
+
+def reasons(gates: Sequence[Trust]) -> list[str]:
+    """What the gates have to say, refusals first."""
+    ranked = sorted(gates, key=lambda gate: gate.verdict != "refuse")
+    return [gate.reason for gate in ranked if gate.reason]
 
 
 def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> Trust:
@@ -39,16 +99,118 @@ def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> 
     ):
         return Trust("refuse", "No finite posterior was found: check this subject's records.")
     if method == "nuts":
-        rhat = posterior.rhat[subject]
+        rhat = float(posterior.rhat[subject])
         if rhat <= RHAT:
-            return Trust("ok", "")
-        return Trust("caution", f"NUTS has not converged (R-hat {rhat:.2f}, limit {RHAT}).")
+            return Trust("ok", "", value=rhat, threshold=RHAT)
+        reason = f"NUTS has not converged (R-hat {rhat:.2f}, limit {RHAT})."
+        return Trust("caution", reason, value=rhat, threshold=RHAT)
     draws = settings.draws if method == "is" else settings.adaptive_draws
     limit, least = k_threshold(draws), settings.least_ess * settings.draws
+    k, ess = float(k), float(ess)
     if not k <= limit:  # nan is not below
-        return Trust(
-            "caution", f"Importance weights are heavy-tailed (k-hat {k:.2f}, limit {limit:.2f})."
-        )
+        reason = f"Importance weights are heavy-tailed (k-hat {k:.2f}, limit {limit:.2f})."
+        return Trust("caution", reason, value=k, threshold=limit)
     if not ess >= least:
-        return Trust("caution", f"Few effective draws ({ess:.0f}, least {least:.0f}).")
-    return Trust("ok", "")
+        reason = f"Few effective draws ({ess:.0f}, least {least:.0f})."
+        return Trust("caution", reason, value=ess, threshold=least)
+    return Trust("ok", "", value=k, threshold=limit)
+
+
+def gate_b(
+    domain: Domain,
+    covariates: Float[np.ndarray, "piece covariate"],
+    dose_time: Float[np.ndarray, " dose"],
+    level_time: Float[np.ndarray, " level"],
+) -> Trust:
+    """Judge whether one subject is of the kind the model was built on.
+
+    Args:
+        domain: Where the model holds.
+        covariates: All the subject's covariates, in the order of `domain.ranges`.
+        dose_time: When doses were given [h].
+        level_time: When the levels used were drawn [h].
+
+    Returns:
+        `caution` outside a soft range or where a level was drawn so late that the last dose has
+        left the body, `refuse` outside a hard range; `value` is the number of breaches.
+    """
+    said: list[tuple[bool, str]] = []
+    for i, known in enumerate(domain.ranges):
+        low, high = float(covariates[:, i].min()), float(covariates[:, i].max())
+        for value in (low,) if low == high else (low, high):
+            if not known.soft[0] <= value <= known.soft[1]:
+                hard = not known.hard[0] <= value <= known.hard[1]
+                bounds = known.hard if hard else known.soft
+                rule = "it is refused outside" if hard else "the model was built on"
+                unit = f" {known.unit}" if known.unit else ""
+                words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}."
+                said.append((hard, words))
+    said += _stale(domain, dose_time, level_time)
+    verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
+    words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
+    return Trust(verdict, words, "B domain", float(len(said)), 0.0)
+
+
+def _stale(
+    domain: Domain, dose_time: Float[np.ndarray, " dose"], level_time: Float[np.ndarray, " level"]
+) -> list[tuple[bool, str]]:
+    """What is wrong with when levels were drawn."""
+    if level_time.size == 0:
+        return []
+    if dose_time.size == 0 or level_time.min() < dose_time.min():
+        return [(True, f"A level at {level_time.min():g} h was drawn before any dose.")]
+    if not np.isfinite(domain.half_life):
+        return []
+    since = [t - dose_time[dose_time <= t].max() for t in level_time]
+    lives = max(since) / domain.half_life
+    if lives <= STALE:
+        return []
+    words = (
+        f"A level was drawn {max(since):.4g} h after the dose before it, {lives:.0f} typical "
+        "half-lives: that dose has left the body."
+    )
+    return [(bool(lives > LOST), words)]
+
+
+def gate_c(
+    posterior: Posteriors, subject: int, used: Bool[np.ndarray, " level"] | None = None
+) -> Trust:
+    r"""Judge whether the model can explain one subject's levels.
+
+    At the mode the squared standardized residuals and effects sum to a chi-square with one degree
+    of freedom for each level where the model is linear and right:
+
+    .. math:: \sum_j \left(\frac{y_j - f_j}{s_j}\right)^2 + \sum_k \varepsilon_k^2 \sim \chi^2_n
+
+    Args:
+        posterior: The posteriors.
+        subject: Which.
+        used: Which columns of `posterior.residual` hold a level; None takes those not 0.
+
+    Returns:
+        `caution` where the chance of a fit this bad is below 1 %, or one residual or effect lies
+        beyond 3.5 SD; `refuse` below one in a million. `value` is that chance.
+    """
+    residual = posterior.residual[subject]
+    residual = residual[residual != 0] if used is None else residual[used]
+    effect = posterior.mode[subject]
+    if residual.size == 0:
+        return Trust("ok", "", "C fit", 1.0, UNLIKELY)
+    misfit = float(np.sum(residual**2) + np.sum(effect**2))
+    chance = float(gammaincc(residual.size / 2, misfit / 2))
+    words = ""
+    if not chance >= UNLIKELY:  # nan is not above
+        usual = 2 * float(gammaincinv(residual.size / 2, 1 - UNLIKELY))
+        words = (
+            f"The model hardly explains these levels: misfit {misfit:.3g}, and 99 in 100 patients "
+            f"with {residual.size} level{'s' * (residual.size != 1)} have less than {usual:.3g}."
+        )
+    elif np.abs(residual).max() > FAR_RESIDUAL:
+        words = f"One level lies {np.abs(residual).max():.1f} standard errors from the curve."
+    elif np.abs(effect).max() > FAR_EFFECT:
+        words = (
+            f"This patient would be {np.abs(effect).max():.1f} standard deviations from the "
+            "typical one."
+        )
+    verdict: Verdict = "refuse" if not chance >= IMPOSSIBLE else "caution" if words else "ok"
+    return Trust(verdict, words, "C fit", chance, UNLIKELY)

@@ -81,7 +81,16 @@ def modal_amounts(paths: Paths, doses: Doses, query: Query, places: Places) -> A
 
     def one(dose: Doses) -> Amounts:
         at = _dose(dose, list(places.rate), sites, paths)
-        return jax.lax.map(lambda moment: at(*moment), query)
+        nothing = Amounts(
+            tuple(zero[0] for _ in places.rate) if paths.central else (),
+            tuple(tuple(zero[0] for _ in places.rate) for _ in sites if paths.depot),
+        )
+
+        def moment(now: tuple[Scalar, Scalar]) -> Amounts:
+            # under vmap over draws alone this is a branch: nothing is computed before the dose
+            return jax.lax.cond(_present(dose, *now), lambda: at(*now), lambda: nothing)
+
+        return jax.lax.map(moment, query)
 
     start = Amounts(each if paths.central else (), tuple(each for _ in sites if paths.depot))
     return _summed(one, doses, start)

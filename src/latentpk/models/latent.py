@@ -61,6 +61,18 @@ class LatentModel(eqx.Module):
             self.latent(eps, location), record.change, record.doses, time, order, paths=record.paths
         )
 
+    def auc(
+        self,
+        eps: Float[Array, " effect"],
+        location: Float[Array, "piece latent"],
+        record: Record,
+        start: Float[Array, ""],
+        end: Float[Array, ""],
+    ) -> Float[Array, ""]:
+        """Area under one patient's concentration over a window [h], in mg h/L."""
+        z = self.latent(eps, location)
+        return self.decoder.auc(z, record.change, record.doses, start, end, paths=record.paths)
+
     def level_densities(
         self,
         eps: Float[Array, " effect"],

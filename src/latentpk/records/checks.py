@@ -17,11 +17,12 @@ def check_purpose(
     """Problems of a table that cannot serve its purpose.
 
     Both need doses. A fit needs levels above their limit, of two subjects or more, and a dose for
-    every subject with levels; a forecast needs a dose for every subject, and no levels.
+    every subject with levels; a forecast needs a dose for every subject, and no levels; for the
+    choice of a dose a subject may have neither.
 
     Args:
         findings: Where problems and notices go.
-        purpose: "fit" or "forecast".
+        purpose: "fit", "forecast" or "dose".
         events: Kinds of the records.
         records: What the dose records say.
         levels: What was measured.
@@ -30,7 +31,9 @@ def check_purpose(
     dosed = _any(findings, given)
     measured = _any(findings, levels.level)
     # a dose or level that was blamed above is there, only wrong
-    if not dosed.any() and findings.table.has("AMT") and not findings.blamed("AMT").any():
+    if purpose == "dose" and not dosed.any():
+        _check_dosed(findings, measured)
+    elif not dosed.any() and findings.table.has("AMT") and not findings.blamed("AMT").any():
         rule = "A table holds doses"
         findings.add("records", "none of them is a dose", rule, _DOSE_MEND)
     elif dosed.any():

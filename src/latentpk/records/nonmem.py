@@ -38,7 +38,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     blq: Literal["M1", "M3"] = "M3",
     negative: Literal["refuse", "drop"] = "refuse",
     condition_until: float | None = None,
-    purpose: Literal["fit", "forecast"] = "fit",
+    purpose: Literal["fit", "forecast", "dose"] = "fit",
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Cohort:

@@ -12,7 +12,7 @@ _CHOICES = {
     "route": ("auto", "iv", "oral"),
     "blq": ("M1", "M3"),
     "negative": ("refuse", "drop"),
-    "purpose": ("fit", "forecast"),
+    "purpose": ("fit", "forecast", "dose"),
 }
 
 

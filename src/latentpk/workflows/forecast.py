@@ -1,13 +1,22 @@
 """The forecast of a cohort as a table: one row per level and prediction time, in file order."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
 from latentpk.inference.prediction import Predictions, predict
-from latentpk.inference.trust import gate_a
+from latentpk.inference.trust import (
+    Domain,
+    Trust,
+    gate_a,
+    gate_b,
+    gate_c,
+    reasons,
+    worst,
+)
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import stack_queries, stack_records
 from latentpk.records.subject import Cohort, Subject
@@ -18,12 +27,35 @@ MANY = 128  # subjects from which a program of the cohort's own size pays
 LONG = 64  # doses, levels or rows beyond which a subject gets a program of its own size
 
 
+@dataclass(frozen=True)
+class Judge:
+    """The three gates with what they judge by.
+
+    Attributes:
+        domain: Where the model holds.
+        settings: How posteriors are computed.
+    """
+
+    domain: Domain
+    settings: PosteriorSettings
+
+    def __call__(self, posterior: Posteriors, index: int, subject: Subject) -> tuple[Trust, ...]:
+        """Judge one subject of a block: gates A, B and C."""
+        levels = subject.levels
+        used = np.arange(posterior.residual.shape[1]) < len(levels)
+        return (
+            gate_a(posterior, index, self.settings),
+            gate_b(self.domain, subject.covariates, subject.doses.time, levels.time),
+            gate_c(posterior, index, used),
+        )
+
+
 def forecast_table(
     model: LatentModel,
     cohort: Cohort,
     *,
     undecided: float,
-    settings: PosteriorSettings,
+    judge: Judge,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Forecast every subject of a cohort.
@@ -32,7 +64,7 @@ def forecast_table(
         model: The model.
         cohort: The subjects.
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
-        settings: Of the posterior.
+        judge: The gates, and how posteriors are computed.
         progress: Called with (done, total, label).
 
     Returns:
@@ -51,7 +83,7 @@ def forecast_table(
                     cohort,
                     subjects,
                     undecided,
-                    settings,
+                    judge,
                     _shifted(progress, done, len(cohort)),
                 )
             )
@@ -83,16 +115,17 @@ def _chunk(
     cohort: Cohort,
     subjects: Sequence[Subject],
     undecided: float,
-    settings: PosteriorSettings,
+    judge: Judge,
     progress: Progress | None,
 ) -> pl.DataFrame:
+    settings = judge.settings
     tight = len(subjects) > MANY
     conditioned = stack_records(subjects, undecided=undecided, tight=tight)
     whole = stack_records(subjects, undecided=undecided, until_last_level=False, tight=tight)
     queries = stack_queries(subjects, tight=tight)
     posterior = posteriors(model, conditioned, settings, progress)
     predictions = predict(model, whole, queries, posterior, seed=settings.seed, progress=progress)
-    return _table(cohort, subjects, posterior, predictions, settings)
+    return _table(cohort, subjects, posterior, predictions, judge)
 
 
 def _table(
@@ -100,7 +133,7 @@ def _table(
     subjects: Sequence[Subject],
     posterior: Posteriors,
     predictions: Predictions,
-    settings: PosteriorSettings,
+    judge: Judge,
 ) -> pl.DataFrame:
     counts = [len(s.outputs) for s in subjects]
     unit = 1 / cohort.units.factor("DV")
@@ -112,13 +145,13 @@ def _table(
         values = getattr(predictions, name)
         return unit * np.concatenate([values[i, :n] for i, n in enumerate(counts)])
 
-    trust = [gate_a(posterior, i, settings) for i in range(len(subjects))]
+    trust = [judge(posterior, i, subject) for i, subject in enumerate(subjects)]
     owner = {
         "PARETO_K": np.where(np.isfinite(posterior.k), posterior.k, 0.0),
         "ESS": posterior.ess,
         "METHOD": np.array(posterior.method, object),
-        "VERDICT": np.array([t.verdict for t in trust], object),
-        "REASON": np.array([t.reason for t in trust], object),
+        "VERDICT": np.array([worst(gates) for gates in trust], object),
+        "REASON": np.array([" ".join(reasons(gates)) for gates in trust], object),
     }
     columns: dict[str, object] = {
         "row": rows("row"),

@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from latentpk.dosing.exposure import Patient
 from latentpk.errors import InputError
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample
-from latentpk.inference.trust import Trust
+from latentpk.inference.trust import Trust, reasons, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record, stack_records
@@ -29,7 +30,7 @@ class Posterior:
         subject: The subject.
         found: Draws and diagnostics; a block of one.
         undecided: Where doses of undecided route went: 0 central, 1 the absorption site.
-        trust: Gate A's verdict.
+        gates: The verdicts of gates A, B and C.
         seed: Of the draws.
     """
 
@@ -37,8 +38,13 @@ class Posterior:
     subject: Subject
     found: Posteriors
     undecided: float
-    trust: Trust
+    gates: tuple[Trust, ...]
     seed: int
+
+    @property
+    def trust(self) -> Trust:
+        """The three gates together: the worst verdict, and every reason."""
+        return Trust(worst(self.gates), " ".join(reasons(self.gates)), "A, B and C")
 
     def predict(self, times: Any) -> "Profile":
         """Predict the concentration at times [h] on the subject's clock, after any dose there."""
@@ -52,6 +58,16 @@ class Posterior:
         )
         return Profile.of(time, result)
 
+    def patient(self) -> Patient:
+        """The record with all its doses and the draws, as exposures are computed from."""
+        record = jax.tree_util.tree_map(lambda x: x[0], self._record())
+        return Patient(self.model, record, self.found.eps[0], self.found.weight[0])
+
+    @property
+    def mode(self) -> Float[np.ndarray, " effect"]:
+        """The highest mode (MAP) in eps, converged by exact Newton steps."""
+        return self._mode
+
     @property
     def map(self) -> dict[str, float]:
         """Parameters at the highest mode (MAP), a point and no posterior; compartment only."""
@@ -64,6 +80,12 @@ class Posterior:
         first = jax.tree_util.tree_map(lambda x: x[0], record)
         found = newton_mode(self.model, first, self.found.mode[0])
         return np.asarray(found)
+
+    @property
+    def typical(self) -> dict[str, float]:
+        """Parameters at the prior's location with the last covariates; compartment only."""
+        names, origin = self._names(), np.zeros((1, self.found.eps.shape[2]))
+        return dict(zip(names, np.exp(self._latent(origin))[0].tolist(), strict=True))
 
     @property
     def parameters(self) -> pl.DataFrame:

@@ -10,20 +10,21 @@ from pydantic import Field
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.polish import PolishSettings, make_polisher
-from latentpk.inference.posterior import PosteriorSettings, posteriors
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
-from latentpk.inference.trust import gate_a
+from latentpk.inference.trust import Domain, Range
 from latentpk.kinetics.structure import Structure
 from latentpk.models.bundle import from_arrays, to_arrays
-from latentpk.models.config import Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, ResidualKind
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import Record, stack_records
+from latentpk.models.prior import LearnedPrior
+from latentpk.models.record import Record
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
+from latentpk.units import PHYSICAL
 from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
-from latentpk.workflows.forecast import forecast_table
 from latentpk.workflows.patient import Posterior
+from latentpk.workflows.predictor import Predictor, half_life
 from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
 
 Progress = Callable[[int, int, str], None]
@@ -220,19 +221,32 @@ class ProfileVAE:
         """Arguments of `read_nonmem` for data this model is to forecast."""
         return dict(self.fitted.reading)
 
-    def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> Posterior:
-        """The posterior of one subject.
+    def predictor(self, name: str = "this model") -> Predictor:
+        """What answers for patients, as a published model does; `name` is what answers call it."""
+        config = self.fitted.config
+        prior = self.model.prior
+        typical = np.exp(prior.typical) if isinstance(prior, LearnedPrior) else np.zeros(0)
+        return Predictor(
+            name=name,
+            model=self.model,
+            reading=self.reading(),
+            covariates=tuple(c.name for c in config.covariates),
+            undecided=float(self.fitted.chosen.route == "oral"),
+            domain=Domain(
+                tuple(map(_range, config.covariates)), half_life(self.model, np.asarray(typical))
+            ),
+            usual_dose=config.encoder.dose_scale,
+            about={
+                "name": name,
+                "citation": "fitted by latentpk fit",
+                "decoder": str(self.fitted.chosen),
+                "sha256": self.fitted.card.get("hashes", {}).get("model", ""),
+            },
+        )
 
-        Args:
-            subject: From a cohort read with `reading()`.
-            draws: Posterior draws.
-            seed: Of the draws.
-        """
-        settings = PosteriorSettings(draws=draws, seed=seed)
-        records = stack_records([subject], undecided=self._undecided)
-        found = posteriors(self.model, records, settings)
-        trust = gate_a(found, 0, settings)
-        return Posterior(self.model, subject, found, self._undecided, trust, seed)
+    def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> Posterior:
+        """The posterior of one subject; see `Predictor.posterior`."""
+        return self.predictor().posterior(subject, draws=draws, seed=seed)
 
     def forecast(
         self,
@@ -243,24 +257,7 @@ class ProfileVAE:
         progress: Progress | None = None,
     ) -> pl.DataFrame:
         """Forecast a cohort; see `forecast_table` for the columns."""
-        self._check(cohort)
-        settings = PosteriorSettings(draws=draws, seed=seed)
-        return forecast_table(
-            self.model, cohort, undecided=self._undecided, settings=settings, progress=progress
-        )
-
-    @property
-    def _undecided(self) -> float:
-        return float(self.fitted.chosen.route == "oral")
-
-    def _check(self, cohort: Cohort) -> None:
-        wanted = tuple(c.name for c in self.fitted.config.covariates)
-        if cohort.covariate_names != wanted:
-            raise InputError(
-                f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
-                f"needs {', '.join(wanted) or 'none'}, in this order. "
-                "Read the table with read_nonmem(data, **model.reading(), purpose='forecast')."
-            )
+        return self.predictor().forecast(cohort, draws=draws, seed=seed, progress=progress)
 
     def card(self) -> dict[str, Any]:
         """The model card: data, covariates, decoder, training, versions, hashes."""
@@ -298,3 +295,19 @@ class ProfileVAE:
         card = fitted.card | {"hashes": {**fitted.card.get("hashes", {}), "model": bundle.seal}}
         loaded._fitted = fitted.model_copy(update={"card": card})
         return loaded
+
+
+def _range(known: CovariateConfig) -> Range:
+    """Soft where the training data were; hard where nothing like it was seen.
+
+    A continuous covariate that was positive throughout is refused beyond a third or three times
+    what was seen, another one beyond a whole range on either side; a code must have been seen.
+    """
+    low, high = known.low, known.high
+    if known.kind != "continuous":
+        seen = known.levels or (low, high)
+        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)))
+    width = high - low
+    hard = (low / 3, high * 3) if known.log else (low - width, high + width)
+    unit = PHYSICAL[known.name].unit if known.name in PHYSICAL else ""
+    return Range(known.name, unit, (low, high), hard)

@@ -1,13 +1,14 @@
 """z as the logarithms of a compartment model's parameters."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.piecewise import piecewise_concentration
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.superposition import concentration
-from latentpk.models.decoders.decoder import Decoder, bounded_exp
+from latentpk.kinetics.superposition import auc, concentration
+from latentpk.models.decoders.decoder import Decoder, bounded_exp, piece_at
 
 
 class CompartmentDecoder(Decoder):
@@ -44,3 +45,29 @@ class CompartmentDecoder(Decoder):
             parameters=theta,
             paths=paths,
         )
+
+    def auc(
+        self,
+        z: Float[Array, "piece latent"],
+        change: Float[Array, " piece"],
+        doses: Doses,
+        start: Float[Array, ""],
+        end: Float[Array, ""],
+        *,
+        paths: Paths,
+    ) -> Float[Array, ""]:
+        """Area under the concentration [mg h/L]; closed form where the parameters stay."""
+        if z.shape[0] == 1:
+            response = self.structure.response(bounded_exp(z[0]))
+            return auc(doses, start, end, response=response, paths=paths)
+        return super().auc(z, change, doses, start, end, paths=paths)
+
+    def corners(
+        self, z: Float[Array, "piece latent"], change: Float[Array, " piece"], doses: Doses
+    ) -> Float[Array, " corner"]:
+        """Where the curve bends [h]: a depot dose begins to enter after its lag."""
+        if not self.structure.lag:
+            return super().corners(z, change, doses)
+        lag = bounded_exp(z[:, self.structure.names.index("alag")])[piece_at(doses.time, change)]
+        entry = doses.time + jnp.where(doses.depot != 0, lag, 0.0)
+        return jnp.concatenate([entry, entry + doses.duration])

@@ -4,15 +4,22 @@ import abc
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.doses import Doses, Paths
 
+NODES = 12  # of the quadrature between two events
 LOG_BOUND = 18.0  # parameters stay within exp(+-18): finite, and beyond any physiology
 
 
 class Decoder(eqx.Module):
     """z and what was given to a concentration, never negative, never NaN."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether concentrations of doses add up, and each is proportional to its amount."""
+        return True
 
     @property
     @abc.abstractmethod
@@ -43,6 +50,44 @@ class Decoder(eqx.Module):
         Returns:
             Concentration [mg/L], shape (time,).
         """
+
+    def auc(
+        self,
+        z: Float[Array, "piece latent"],
+        change: Float[Array, " piece"],
+        doses: Doses,
+        start: Float[Array, ""],
+        end: Float[Array, ""],
+        *,
+        paths: Paths,
+    ) -> Float[Array, ""]:
+        """Area under the concentration over a window, by Gauss-Legendre between two events.
+
+        Args:
+            z: The latent patient; a row holds from its `change` on, shape (piece, latent).
+            change: When each row of z begins to hold [h], shape (piece,).
+            doses: What was given; each field (dose,).
+            start: Start of the window [h].
+            end: Its end, finite [h].
+            paths: Which branches of the kinetics the doses need.
+
+        Returns:
+            The area [mg h/L].
+        """
+        points = (start[None], self.corners(z, change, doses), doses.until, change, end[None])
+        edges = jnp.sort(jnp.clip(jnp.concatenate(points), start, end))
+        node, weight = np.polynomial.legendre.leggauss(NODES)
+        middle, half = (edges[1:] + edges[:-1]) / 2, (edges[1:] - edges[:-1]) / 2
+        time = (middle[:, None] + half[:, None] * node).reshape(-1)
+        order = jnp.full_like(time, jnp.inf)
+        height = self.concentration(z, change, doses, time, order, paths=paths)
+        return jnp.sum(half * (height.reshape(-1, NODES) @ weight))
+
+    def corners(
+        self, z: Float[Array, "piece latent"], change: Float[Array, " piece"], doses: Doses
+    ) -> Float[Array, " corner"]:
+        """Where the curve bends between resets and changes [h]: a dose begins or ends to enter."""
+        return jnp.concatenate([doses.time, doses.time + doses.duration])
 
 
 def bounded_exp(x: Array) -> Array:

@@ -29,6 +29,11 @@ class GridDecoder(Decoder):
         self.network = Mlp(sizes, key=key, gain=0.3)
 
     @property
+    def linear(self) -> bool:
+        """No: the network reads a summary of all doses."""
+        return False
+
+    @property
     def latent(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent
@@ -45,14 +50,19 @@ class GridDecoder(Decoder):
     ) -> Float[Array, " time"]:
         """Concentration [mg/L], shape (time,); arguments as in `Decoder`."""
         given = (doses.amount > 0) | (doses.rate > 0)
-        first = jnp.min(jnp.where(given, doses.time, jnp.inf))
-        first = jnp.where(jnp.isfinite(first), first, 0.0)
+        first = _first(doses)
         size, context = self._dosing(doses, given, first)
         profiles = jax.vmap(lambda row: self.network(jnp.concatenate([row, context])))(z)
         since = time - first
         logs = jax.vmap(lambda profile: self._interpolate(profile, since))(profiles)
         log = logs[piece_at(time, change), jnp.arange(time.shape[0])]
         return jnp.where((since >= 0) & jnp.any(given), size * bounded_exp(log), 0.0)
+
+    def corners(
+        self, z: Float[Array, "piece latent"], change: Float[Array, " piece"], doses: Doses
+    ) -> Float[Array, " corner"]:
+        """Where the curve bends [h]: at the grid's nodes."""
+        return _first(doses) + jnp.linspace(0.0, self.config.horizon, self.config.nodes)
 
     def _dosing(
         self, doses: Doses, given: Array, first: Float[Array, ""]
@@ -81,3 +91,10 @@ class GridDecoder(Decoder):
         inside = (1 - share) * profile[left] + share * profile[left + 1]
         slope = jnp.minimum(profile[-1] - profile[-2], 0.0) / step
         return inside + slope * jnp.maximum(since - self.config.horizon, 0.0)
+
+
+def _first(doses: Doses) -> Float[Array, ""]:
+    """Time of the first dose [h]; 0 where there is none."""
+    given = (doses.amount > 0) | (doses.rate > 0)
+    first = jnp.min(jnp.where(given, doses.time, jnp.inf))
+    return jnp.where(jnp.isfinite(first), first, 0.0)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.response import Response
-from latentpk.kinetics.superposition import concentration
+from latentpk.kinetics.superposition import auc, concentration
 from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.decoder import Decoder, bounded_exp, piece_at
 from latentpk.networks.mlp import Linear, Mlp
@@ -107,6 +107,26 @@ class KernelDecoder(Decoder):
             return concentration(single, time, order, response=response, paths=paths)
 
         return jnp.sum(jax.vmap(one_dose)(doses, piece_at(doses.time, change)), axis=0)
+
+    def auc(
+        self,
+        z: Float[Array, "piece latent"],
+        change: Float[Array, " piece"],
+        doses: Doses,
+        start: Float[Array, ""],
+        end: Float[Array, ""],
+        *,
+        paths: Paths,
+    ) -> Float[Array, ""]:
+        """Area under the concentration [mg h/L], in closed form."""
+        if z.shape[0] == 1:
+            return auc(doses, start, end, response=self.response(z[0]), paths=paths)
+
+        def one_dose(dose: Doses, piece: Array) -> Array:
+            single = jax.tree_util.tree_map(lambda x: x[None], dose)
+            return auc(single, start, end, response=self.response(z[piece]), paths=paths)
+
+        return jnp.sum(jax.vmap(one_dose)(doses, piece_at(doses.time, change)))
 
 
 def absorption_rate(

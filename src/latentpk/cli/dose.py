@@ -1,0 +1,146 @@
+"""`latentpk dose`: a dose and an interval for one patient, its alternatives, and a verdict."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from latentpk.cli.console import Console, check_output, reported, start
+from latentpk.cli.options import Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.patients import read_patients
+
+SHOWN = 5
+
+
+@reported
+def dose(
+    model: Model,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATIENT.csv", help="A NONMEM table of one patient.", show_default=False
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="A name such as vancomycin-auc24, or a range: auc24=400:600, trough=10:15, "
+            "ft_mic=100@2.",
+            show_default=False,
+        ),
+    ],
+    out: OutFile,
+    at: Annotated[
+        str, typer.Option(metavar="H|ss", help="Start of the window that is judged, in hours.")
+    ] = "ss",
+    begin: Annotated[
+        float | None,
+        typer.Option(
+            "--start",
+            metavar="H",
+            help="Time of the first new dose. Without: when the next one is due.",
+            show_default=False,
+        ),
+    ] = None,
+    doses: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH:STEP",
+            help="Amounts to choose from, or a list: 500,750,1000.",
+            show_default=False,
+        ),
+    ] = None,
+    intervals: Annotated[
+        str | None,
+        typer.Option(metavar="H,H", help="Intervals to choose from.", show_default=False),
+    ] = None,
+    infusion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="H,H",
+            help="Lengths of the infusion; at the interval's length it is continuous.",
+            show_default=False,
+        ),
+    ] = None,
+    loading: Annotated[bool, typer.Option(help="Allow a larger first dose.")] = False,
+    max_daily: Annotated[
+        float | None, typer.Option(metavar="AMT", help="Largest amount a day.", show_default=False)
+    ] = None,
+    max_single: Annotated[
+        float | None, typer.Option(metavar="AMT", help="Largest single dose.", show_default=False)
+    ] = None,
+    vial: Annotated[
+        float | None,
+        typer.Option(metavar="AMT", help="Round amounts to whole vials.", show_default=False),
+    ] = None,
+    mic: Annotated[
+        float | None, typer.Option(help="MIC in mg/L, for ft_mic.", show_default=False)
+    ] = None,
+    unbound: Annotated[float, typer.Option(help="Unbound fraction, for ft_mic.")] = 1.0,
+    draws: Annotated[
+        int, typer.Option(min=100, help="Posterior draws, at least half effective.")
+    ] = 8192,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    units: UnitsText = None,
+    quiet: Quiet = False,
+) -> None:
+    """Recommend a dose and an interval for one patient, and write all it rests on as JSON.
+
+    Exit 0 also where the answer is refused: the reasons are in the file, and no dose.
+    """
+    check_output(out, data)
+    console = start(quiet=quiet, threads=threads)
+    from latentpk.dosing.metric import parse_at
+    from latentpk.dosing.regimen import parse_amounts
+    from latentpk.dosing.target import parse_target
+    from latentpk.storage import write_file
+    from latentpk.workflows.dosing import Wish, advise
+
+    aim = parse_target(target, mic=mic, unbound=unbound)
+    wish = Wish(
+        amounts=None if doses is None else parse_amounts(doses),
+        intervals=None if intervals is None else parse_amounts(intervals),
+        infusions=None if infusion is None else parse_amounts(infusion),
+        at=parse_at(at),
+        start=begin,
+        loading=loading,
+        most_daily=max_daily,
+        most_single=max_single,
+        vial=vial,
+    )
+    predictor, cohort = read_patients(console, model, data, units=units, purpose="dose")
+    found, _, _ = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
+    write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    _tell(console, found)
+    console.say(str(out))
+
+
+def _tell(console: Console, found: dict[str, Any]) -> None:
+    """The answer in a few lines."""
+    console.say(f"verdict: {found['verdict']}")
+    for reason in found["reasons"]:
+        console.say(f"  {reason}")
+    for default in found["inputs"]["defaults"]:
+        console.say(f"  taken as default: {default}")
+    if found["recommended"] is None:
+        console.say("No dose is recommended.")
+        return
+    unit = found["units"]
+    console.say(
+        f"{found['inputs']['target']['says']}, first new dose at "
+        f"{found['inputs']['start [h]']:g} h:"
+    )
+    for one in found["alternatives"][:SHOWN]:
+        first = "" if one["loading"] is None else f" after {one['loading']:g} {unit['amount']}"
+        spread = one["exposure"]
+        console.say(
+            f"  {one['amount']:g} {unit['amount']} every {one['interval']:g} h{first}: "
+            f"in range {100 * one['probability']:.0f} %, exposure {spread['median']:.4g} "
+            f"({spread['lo']:.4g} to {spread['hi']:.4g}) {unit['exposure']}"
+        )
+    if found["hold_until"] is not None:
+        console.say(f"  Hold until {found['hold_until']:g} h: the level is above the limit.")
+    if found["next_sample"] is not None:
+        console.say(f"  The next level tells most at {found['next_sample']['time']:g} h.")

@@ -1,0 +1,71 @@
+"""`latentpk exposure`: areas, troughs, peaks and times above a MIC, with their uncertainty."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from latentpk.cli.console import check_output, reported, start
+from latentpk.cli.options import Data, Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.patients import read_patients
+
+
+@reported
+def exposure(
+    model: Model,
+    data: Data,
+    out: OutFile,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="auc24 (or another number of hours), auc_cum, trough, peak, average, ft_mic@2.",
+            show_default=False,
+        ),
+    ],
+    at: Annotated[
+        str, typer.Option(metavar="H|ss", help="Start of the window in hours, or steady state.")
+    ] = "ss",
+    range_: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="LOW:HIGH",
+            help="Also the probability of this range, in the answer's unit.",
+            show_default=False,
+        ),
+    ] = None,
+    unbound: Annotated[float, typer.Option(help="Unbound fraction, for ft_mic.")] = 1.0,
+    draws: Annotated[
+        int, typer.Option(min=100, help="Posterior draws of a subject, at least half effective.")
+    ] = 8192,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    units: UnitsText = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compute each patient's exposure under the posterior, and write it as JSON.
+
+    --at is the START of the window: `auc24 --at 24` is the area from 24 to 48 h.
+    """
+    check_output(out, data)
+    console = start(quiet=quiet, threads=threads)
+    from latentpk.dosing.metric import parse_at, parse_metric, parse_range
+    from latentpk.storage import write_file
+    from latentpk.workflows.exposure import Question, exposures
+
+    span = None if range_ is None else parse_range(range_)
+    question = Question(parse_metric(metric, unbound=unbound), parse_at(at), span)
+    predictor, cohort = read_patients(console, model, data, units=units)
+    with console.progress() as progress:
+        found = exposures(predictor, cohort, question, draws=draws, seed=seed, progress=progress)
+    write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    console.say(f"{found['means']} [{found['unit']}]")
+    for one in found["subjects"][:20]:
+        chance = "" if one["p"] is None else f", in range {100 * one['p']:.0f} %"
+        console.say(
+            f"  {one['id']}: {one['median']:.4g} ({one['lo']:.4g} to {one['hi']:.4g}){chance}, "
+            f"{one['verdict']}"
+        )
+    if len(found["subjects"]) > 20:
+        console.say(f"  and {len(found['subjects']) - 20} more")
+    console.say(str(out))

@@ -1,0 +1,1 @@
+"""From the posterior of one patient to a dose: targets, exposures, regimens, recommendations."""

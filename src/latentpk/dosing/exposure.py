@@ -1,0 +1,216 @@
+"""Exposures of one patient under posterior draws: areas in closed form, the rest from the curve."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.dosing.metric import Metric
+from latentpk.kinetics.doses import Doses, Paths
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import SIZES, Record, padded_size
+
+POINTS = 241  # of a window, beside its events: every 6 minutes of a day
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """One patient as a model sees it.
+
+    Attributes:
+        model: The model.
+        record: The record, without a leading axis; its doses are what was given.
+        eps: Posterior draws, shape (draw, effect).
+        weight: Their weights, which sum to 1, shape (draw,).
+    """
+
+    model: LatentModel
+    record: Record
+    eps: Float[np.ndarray, "draw effect"]
+    weight: Float[np.ndarray, " draw"]
+
+    def given(self, doses: Doses) -> "Patient":
+        """The same patient with other doses, padded to a compiled size."""
+        padded = _padded(doses)
+        return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
+
+    def settled(self) -> "Patient":
+        """The same patient with the last covariates for ever, as at steady state."""
+        record = self.record
+        return self._with(
+            replace(record, change=record.change[-1:], covariates=record.covariates[-1:])
+        )
+
+    def at_mode(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
+        """The same patient with one draw, the mode."""
+        return Patient(self.model, self.record, mode[None], np.ones(1))
+
+    def _with(self, record: Record) -> "Patient":
+        return Patient(self.model, record, self.eps, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Where a curve is looked at.
+
+    Attributes:
+        start: Start [h].
+        end: End [h].
+        time: Times, increasing [h], shape (time,).
+        order: Record order at equal times: -inf before a dose, inf after, shape (time,).
+    """
+
+    start: float
+    end: float
+    time: Float[np.ndarray, " time"]
+    order: Float[np.ndarray, " time"]
+
+    @staticmethod
+    def of(start: float, end: float, doses: Doses) -> "Window":
+        """A dense window that also holds both sides of every dose and every infusion's end."""
+        begin, length = np.asarray(doses.time), np.asarray(doses.duration)
+        inside = (begin > start) & (begin < end)
+        stops = (begin + length)[(length > 0) & (begin + length > start) & (begin + length < end)]
+        after = np.concatenate([np.linspace(start, end, POINTS)[:-1], begin[inside], stops])
+        before = np.append(begin[inside], end)
+        time = np.concatenate([after, before])
+        order = np.concatenate([np.full(after.size, np.inf), np.full(before.size, -np.inf)])
+        sorting = np.lexsort((order, time))
+        time, order = time[sorting], order[sorting]
+        short = padded_size(time.size, range(16, 4096, 16)) - time.size  # few compiled shapes
+        return Window(
+            start,
+            end,
+            np.concatenate([time, np.repeat(time[-1:], short)]),
+            np.concatenate([order, np.repeat(order[-1:], short)]),
+        )
+
+
+def heights(patient: Patient, window: Window) -> Float[np.ndarray, "draw time"]:
+    """Concentrations of every draw over a window [mg/L], never negative."""
+    curves = _heights(patient.model, patient.record, patient.eps, window.time, window.order)
+    return np.maximum(np.asarray(curves), 0.0)
+
+
+def areas(patient: Patient, start: float, end: float) -> Float[np.ndarray, " draw"]:
+    """Areas under the curve of every draw from start to end [mg h/L], never negative."""
+    found = _areas(patient.model, patient.record, patient.eps, np.float64(start), np.float64(end))
+    return np.maximum(np.asarray(found), 0.0)
+
+
+def measure(
+    metric: Metric, patient: Patient, start: float, *, first: float = 0.0
+) -> Float[np.ndarray, " draw"]:
+    """A metric of every draw over the window that begins at `start`.
+
+    Args:
+        metric: What.
+        patient: With all doses that reach into the window.
+        start: Start of the window [h].
+        first: Time of the first dose, where a cumulative area begins [h].
+
+    Returns:
+        Values in `metric.unit`, shape (draw,).
+    """
+    end = start + metric.hours
+    if metric.kind == "auc":
+        return areas(patient, start, end)
+    if metric.kind == "auc_cum":
+        return areas(patient, min(first, start), start)
+    if metric.kind == "average":
+        return areas(patient, start, end) / metric.hours
+    window = Window.of(start, end, patient.record.doses)
+    return of_curve(metric, window, heights(patient, window))
+
+
+def at_steady_state(
+    metric: Metric, patient: Patient, interval: float
+) -> Float[np.ndarray, " draw"]:
+    """A metric of every draw over one interval at steady state.
+
+    An area is brought to `metric.hours`: where the interval is no divisor of them this is the
+    area's mean over time, (daily dose / CL) for 24 h.
+
+    Args:
+        metric: What; a cumulative area has no steady state.
+        patient: With one dose at its steady state, at time 0.
+        interval: The dosing interval [h].
+
+    Returns:
+        Values in `metric.unit`, shape (draw,).
+    """
+    if metric.kind in ("auc", "average"):
+        hours = metric.hours if metric.kind == "auc" else 1.0
+        return areas(patient, 0.0, interval) * hours / interval
+    window = Window.of(0.0, interval, patient.record.doses)
+    return of_curve(metric, window, heights(patient, window))
+
+
+def of_curve(
+    metric: Metric, window: Window, curve: Float[np.ndarray, "*draws time"]
+) -> Float[np.ndarray, " *draws"]:
+    """A metric that is read off a curve: trough, peak, or time above a MIC."""
+    match metric.kind:
+        case "trough":
+            return curve.min(axis=-1)
+        case "peak":
+            return curve.max(axis=-1)
+        case "ft_mic":
+            return 100 * _share_above(window, metric.unbound * curve, metric.mic or 0.0)
+    raise ValueError(f"{metric.kind} is an area")
+
+
+def _share_above(
+    window: Window, curve: Float[np.ndarray, "*draws time"], mic: float
+) -> Float[np.ndarray, " *draws"]:
+    """Share of the window above a value, the curve a line between two times."""
+    left, right = curve[..., :-1], curve[..., 1:]
+    high, low = np.maximum(left, right), np.minimum(left, right)
+    slope = np.maximum(high - low, 1e-300)
+    share = np.where(low > mic, 1.0, np.clip((high - mic) / slope, 0.0, 1.0) * (high > mic))
+    return (share @ np.diff(window.time)) / (window.end - window.start)
+
+
+def steady(interval: float, duration: float, depot: float, *, amount: float = 1.0) -> Doses:
+    """One dose at its steady state, at time 0."""
+    return Doses.of(
+        [0.0], amount, duration=duration, interval=interval, steady=1.0, depot=depot, until=np.inf
+    )
+
+
+def quantiles(
+    values: Float[np.ndarray, " draw"],
+    weight: Float[np.ndarray, " draw"],
+    levels: tuple[float, ...],
+) -> list[float]:
+    """Quantiles of weighted draws, a line between the middles of their steps."""
+    ranked = np.argsort(values)
+    ordered, share = values[ranked], weight[ranked]
+    middle = np.cumsum(share) - share / 2
+    return [float(q) for q in np.interp(np.asarray(levels) * share.sum(), middle, ordered)]
+
+
+@eqx.filter_jit
+def _heights(model: LatentModel, record: Record, eps: Any, time: Any, order: Any) -> Array:
+    location = model.location(record)
+    moments = jnp.asarray(time), jnp.asarray(order)
+    return jax.vmap(lambda e: model.concentration(e, location, record, *moments))(jnp.asarray(eps))
+
+
+@eqx.filter_jit
+def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -> Array:
+    location = model.location(record)
+    window = jnp.asarray(start), jnp.asarray(end)
+    return jax.vmap(lambda e: model.auc(e, location, record, *window))(jnp.asarray(eps))
+
+
+def _padded(doses: Doses) -> Doses:
+    """Pad to a compiled size; padding has amount, rate and time 0 and never counts."""
+    size = doses.time.shape[0]
+    short = padded_size(max(size, 1), SIZES) - size
+    fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
+    return Doses(*fields)

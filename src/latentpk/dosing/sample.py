@@ -1,0 +1,85 @@
+"""When to draw the next level: the time that narrows the posterior of the exposure most."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.dosing.exposure import Patient, Window, heights
+from latentpk.models.residual import Residual
+
+DRAWS = 512  # of the posterior, that stand for it
+LEVELS = 48  # simulated at each time
+TIMES = 24
+
+
+@dataclass(frozen=True)
+class NextSample:
+    """The best time for one more level.
+
+    Attributes:
+        time: When [h].
+        sd_now: Posterior standard deviation of the log exposure.
+        sd_then: What it is expected to be with the level (root of the mean variance).
+    """
+
+    time: float
+    sd_now: float
+    sd_then: float
+
+
+def next_sample(
+    patient: Patient, exposure: Float[np.ndarray, " draw"], start: float, interval: float
+) -> NextSample:
+    r"""Find the time within two intervals at which one more level tells most of an exposure.
+
+    For each time, levels are simulated from the posterior, the draws are weighted by the density
+    of each, and the variance of the log exposure is averaged over the levels.
+
+    Args:
+        patient: On the regimen that will be given.
+        exposure: The exposure of every draw, shape (draw,).
+        start: Time of the first new dose [h].
+        interval: Between doses [h].
+
+    Returns:
+        The time, and how far the exposure is known now and then.
+    """
+    index = _evenly(patient.weight, DRAWS)
+    few = Patient(patient.model, patient.record, patient.eps[index], np.full(DRAWS, 1 / DRAWS))
+    log = np.log(np.maximum(exposure[index], 1e-12))
+    step = 2 * interval / TIMES
+    time = start + step * np.arange(1, TIMES + 1)
+    before = np.full(TIMES, -np.inf)  # a trough is drawn before the dose
+    curve = heights(few, Window(start, float(time[-1]), time, before))  # (draw, time)
+    noise = np.random.Generator(np.random.Philox(DRAWS)).standard_normal((LEVELS, 1))
+    chosen = curve[np.linspace(0, DRAWS - 1, LEVELS).astype(int)]  # draws come in no order
+    density = np.asarray(_densities(patient.model.residual, chosen, noise, curve))
+    weight = np.exp(density - density.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)  # (level, draw, time)
+    mean = np.einsum("ldt,d->lt", weight, log)
+    variance = np.einsum("ldt,d->lt", weight, log**2) - mean**2
+    expected = np.maximum(variance, 0.0).mean(axis=0)
+    best = int(np.argmin(expected))
+    return NextSample(float(time[best]), float(log.std()), float(np.sqrt(expected[best])))
+
+
+@eqx.filter_jit
+def _densities(residual: Residual, chosen: Any, noise: Any, curve: Any) -> Array:
+    """Log density, under every curve, of levels around the chosen ones: (level, draw, time)."""
+    levels = residual.perturb(jnp.asarray(chosen), jnp.asarray(noise))
+    seen = jnp.zeros(curve.shape[1], bool)
+    one = jax.vmap(residual.log_density, in_axes=(None, 0, None))
+    return jax.vmap(one, in_axes=(0, None, None))(levels, jnp.asarray(curve), seen)
+
+
+def _evenly(weight: Float[np.ndarray, " draw"], size: int) -> np.ndarray:
+    """Systematic resampling, in an order that says nothing."""
+    edges = np.cumsum(weight) / weight.sum()
+    index = np.searchsorted(edges, (np.arange(size) + 0.5) / size)
+    rng = np.random.Generator(np.random.Philox(size))
+    return rng.permutation(np.minimum(index, weight.size - 1))

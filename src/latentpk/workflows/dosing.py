@@ -1,0 +1,305 @@
+"""Advice for one patient as JSON values: the dose, its alternatives, and all they rest on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from latentpk.dosing.exposure import quantiles
+from latentpk.dosing.metric import DAY, At
+from latentpk.dosing.recommend import (
+    Alternative,
+    DoseOptions,
+    Recommendation,
+    Spread,
+    last_dose,
+    recommend,
+    usual_interval,
+)
+from latentpk.dosing.regimen import Practice
+from latentpk.dosing.target import Target
+from latentpk.errors import InputError
+from latentpk.inference.trust import Trust
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.records.subject import Cohort
+from latentpk.workflows.card import UNITS
+from latentpk.workflows.exposure import DRAWS, LEVEL, unit_of
+from latentpk.workflows.patient import Posterior
+from latentpk.workflows.predictor import Predictor
+
+INTERVALS = (8.0, 12.0, 24.0)
+STEPS = 12  # of a grid made from a usual dose
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asked of a recommendation; None takes a default that is named in the answer.
+
+    Attributes:
+        amounts: Amounts of a dose, in the file's unit.
+        intervals: Between doses [h].
+        infusions: Lengths of an infusion [h].
+        at: Start of the window that is judged [h], or "ss".
+        start: Time of the first new dose [h].
+        loading: Whether a first dose may be larger.
+        most_daily: Largest amount a day, in the file's unit.
+        most_single: Largest single dose, in the file's unit.
+        vial: Amounts are whole multiples of this, in the file's unit.
+    """
+
+    amounts: tuple[float, ...] | None = None
+    intervals: tuple[float, ...] | None = None
+    infusions: tuple[float, ...] | None = None
+    at: At = "ss"
+    start: float | None = None
+    loading: bool = False
+    most_daily: float | None = None
+    most_single: float | None = None
+    vial: float | None = None
+
+
+def advise(
+    predictor: Predictor,
+    cohort: Cohort,
+    target: Target,
+    wish: Wish,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[dict[str, Any], Recommendation, Posterior]:
+    """Recommend a regimen for the one patient of a file.
+
+    Args:
+        predictor: The model.
+        cohort: One subject, read with `predictor.reading`.
+        target: What to aim at, its numbers in units of the file's DV.
+        wish: What to choose among.
+        draws: Posterior draws; more work is done until half of them are effective.
+        seed: Of the draws.
+
+    Returns:
+        JSON values, the recommendation, and the posterior behind it.
+
+    Raises:
+        InputError: More than one subject, or none; an empty grid; another model's cohort.
+    """
+    predictor.check(cohort)
+    if len(cohort) != 1:
+        raise InputError(
+            f"{len(cohort)} subjects: a dose is recommended for one patient. "
+            "Give a file that holds one ID."
+        )
+    level = cohort.units.factor("DV") ** target.measure.concentration
+    unit = _Units(cohort, cohort.units.factor("AMT") * predictor.salt_factor, level)
+    posterior = predictor.posterior(cohort[0], draws=draws, seed=seed, least_ess=0.5)
+    options, defaults = _options(predictor, posterior, wish, unit.amount)
+    answer = recommend(posterior, _scaled(target, level), options)
+    inputs = {
+        "target": target.model_dump(exclude={"name"}) | {"says": target.describe()},
+        "at": wish.at,
+        "start [h]": answer.start,
+        **_practice(options.practice, unit),
+        "levels used": len(posterior.subject.levels),
+        "doses given": len(posterior.subject.doses),
+        "covariates": _covariates(predictor, posterior),
+        "units": cohort.units.describe(cohort.covariate_names),
+        "draws": draws,
+        "seed": seed,
+        "defaults": defaults,
+    }
+    return _json(unit, predictor, posterior, answer, inputs), answer, posterior
+
+
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """How many internal units the file's are.
+
+    Attributes:
+        cohort: Names them.
+        amount: mg of the measured molecule in one unit of AMT.
+        exposure: Internal units of the exposure in one of the file's.
+    """
+
+    cohort: Cohort
+    amount: float
+    exposure: float
+
+
+def _options(
+    predictor: Predictor, posterior: Posterior, wish: Wish, unit: float
+) -> tuple[DoseOptions, list[str]]:
+    """What to choose among, and a sentence for everything the user did not say."""
+    patient, defaults = posterior.patient(), []
+    design = predictor.design
+    given = len(posterior.subject.doses) > 0
+    _, duration, depot = last_dose(patient) if given else (0.0, 0.0, predictor.undecided)
+    amounts = wish.amounts
+    if amounts is None:
+        amounts = _usual_amounts(predictor, posterior, unit)
+        listed = f"{amounts[0]:g} to {amounts[-1]:g}"
+        defaults.append(f"amounts {listed}, from the model's own practice (--doses)")
+    intervals = wish.intervals
+    if intervals is None:
+        usual = usual_interval(patient)
+        known = {i.hours for i in design.dosing.intervals} if design else set(INTERVALS)
+        intervals = tuple(sorted(known | ({usual} if usual and usual <= 14 * DAY else set())))
+        defaults.append(
+            f"intervals {', '.join(f'{i:g}' for i in intervals)} h, from the model's own practice "
+            "and the patient's (--intervals)"
+        )
+    infusions = wish.infusions
+    if infusions is None:
+        usual = duration if given else design.dosing.infusion_least if design else 1.0
+        infusions = (0.0 if depot else usual,)
+        defaults.append(f"infusions of {infusions[0]:g} h (--infusion)")
+    if wish.start is None:
+        defaults.append("the first new dose when the next one is due (--start)")
+    practice = Practice(
+        amounts=tuple(unit * amount for amount in amounts),
+        intervals=intervals,
+        infusions=infusions,
+        loading=wish.loading,
+        most_daily=None if wish.most_daily is None else unit * wish.most_daily,
+        most_single=None if wish.most_single is None else unit * wish.most_single,
+        vial=None if wish.vial is None else unit * wish.vial,
+    )
+    return DoseOptions(practice, wish.at, wish.start, depot), defaults
+
+
+def _usual_amounts(predictor: Predictor, posterior: Posterior, unit: float) -> tuple[float, ...]:
+    """A grid of amounts in the file's unit: the published practice, or around the usual dose."""
+    if predictor.design is not None:
+        dosing, salt = predictor.design.dosing, predictor.salt_factor
+        count = int((dosing.high - dosing.low) / dosing.round_to + 1e-9) + 1
+        rounded = dosing.low + dosing.round_to * np.arange(count)
+        return tuple(float(v) for v in rounded * salt / unit)
+    doses = posterior.subject.doses
+    given = doses.amount[doses.amount > 0]
+    usual = float(np.median(given)) if given.size else predictor.usual_dose
+    step = float(f"{usual / (STEPS / 3):.1g}")  # one digit: an amount that can be weighed out
+    return tuple(float(f"{k * step / unit:.6g}") for k in range(1, STEPS + 1))
+
+
+def _scaled(target: Target, factor: float) -> Target:
+    """The target in internal units; a MIC is in mg/L already."""
+    if factor == 1:
+        return target
+    ends = ("low", "high", "best", "toxic")
+    values = {name: getattr(target, name) for name in ends}
+    return target.model_copy(
+        update={name: None if v is None else v * factor for name, v in values.items()}
+    )
+
+
+def _practice(practice: Practice, unit: _Units) -> dict[str, Any]:
+    amount = unit.cohort.units.unit("AMT")
+
+    def back(value: float | None) -> float | None:
+        return None if value is None else value / unit.amount
+
+    return {
+        f"amounts [{amount}]": [v / unit.amount for v in practice.rounded()],
+        "intervals [h]": list(practice.intervals),
+        "infusions [h]": list(practice.infusions),
+        "loading": practice.loading,
+        f"most daily [{amount}]": back(practice.most_daily),
+        f"most single [{amount}]": back(practice.most_single),
+        f"vial [{amount}]": back(practice.vial),
+    }
+
+
+def _covariates(predictor: Predictor, posterior: Posterior) -> dict[str, float]:
+    """The last value of each covariate, internal units."""
+    last = posterior.subject.covariates[-1]
+    units = {known.name: known.unit for known in predictor.domain.ranges}
+    return {
+        f"{name} [{units[name]}]" if units.get(name) else name: float(value)
+        for name, value in zip(predictor.covariates, last, strict=True)
+    }
+
+
+def _json(
+    unit: _Units,
+    predictor: Predictor,
+    posterior: Posterior,
+    answer: Recommendation,
+    inputs: dict[str, Any],
+) -> dict[str, Any]:
+    def spread(found: Spread) -> dict[str, float]:
+        return {name: value / unit.exposure for name, value in asdict(found).items()}
+
+    def alternative(one: Alternative) -> dict[str, Any]:
+        regimen = one.regimen
+        loading = regimen.loading
+        return {
+            "amount": regimen.amount / unit.amount,
+            "interval": regimen.interval,
+            "infusion": regimen.infusion,
+            "loading": None if loading is None else loading / unit.amount,
+            "probability": one.probability,
+            "probability_toxic": one.probability_toxic,
+            "expected_loss": one.expected_loss / unit.exposure,
+            "exposure": spread(one.exposure),
+            "first_24h": spread(one.first_day),
+        }
+
+    cohort, sample = unit.cohort, answer.next_sample
+    return {
+        "verdict": answer.verdict,
+        "reasons": list(answer.reasons),
+        "gates": [_gate(gate) for gate in answer.gates],
+        "inputs": inputs,
+        "model": predictor.about,
+        "posterior": _posterior(posterior),
+        "units": {
+            "amount": cohort.units.unit("AMT"),
+            "time": "h",
+            "exposure": unit_of(answer.target.measure, cohort),
+        },
+        "level": LEVEL,
+        "alternatives": [alternative(one) for one in answer.alternatives],
+        "recommended": answer.recommended,
+        "optimal_amount": [
+            one | {"amount": one["amount"] / unit.amount} for one in answer.optimal_amount
+        ],
+        "hold_until": answer.hold_until,
+        "next_sample": None if sample is None else asdict(sample),
+    }
+
+
+def _gate(gate: Trust) -> dict[str, Any]:
+    def finite(value: float) -> float | None:
+        return value if np.isfinite(value) else None
+
+    return {
+        "gate": gate.gate,
+        "verdict": gate.verdict,
+        "value": finite(gate.value),
+        "threshold": finite(gate.threshold),
+        "sentence": gate.reason or "Nothing to say against it.",
+    }
+
+
+def _posterior(posterior: Posterior) -> dict[str, Any]:
+    """Draws, method, and parameters where they have names: typical, median, 5 and 95 %, MAP."""
+    found = posterior.found
+    told: dict[str, Any] = {
+        "method": found.method[0],
+        "effective draws": float(found.ess[0]),
+        "pareto k": float(found.k[0]) if np.isfinite(found.k[0]) else None,
+    }
+    if isinstance(posterior.model.decoder, CompartmentDecoder):
+        table, mode, typical = posterior.parameters, posterior.map, posterior.typical
+        weight = np.full(len(table), 1 / len(table))
+        told["parameters"] = {
+            name: dict(
+                zip(
+                    ("lo", "median", "hi"),
+                    quantiles(table[name].to_numpy(), weight, (0.05, 0.5, 0.95)),
+                    strict=True,
+                )
+            )
+            | {"typical": typical[name], "map": mode[name], "unit": UNITS[name]}
+            for name in table.columns
+        }
+    return told

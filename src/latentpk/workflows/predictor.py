@@ -1,0 +1,191 @@
+"""What answers for a patient, trained or published: a posterior, a forecast, three gates."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from latentpk.errors import InputError
+from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
+from latentpk.inference.trust import Domain, Range
+from latentpk.kinetics.structure import Structure
+from latentpk.library.card import LibraryModel
+from latentpk.library.catalog import open_model
+from latentpk.library.design import Design
+from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.latent import LatentModel
+from latentpk.models.published import build_published
+from latentpk.models.record import stack_records
+from latentpk.records.subject import Cohort, Subject
+from latentpk.workflows.forecast import Judge, forecast_table
+from latentpk.workflows.patient import Posterior
+
+Progress = Callable[[int, int, str], None]
+BLOCK = 32  # subjects whose draws are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A population that can be asked about a patient.
+
+    Attributes:
+        name: What the user called it.
+        model: The latent model.
+        reading: Arguments of `read_nonmem` for data it is to answer.
+        covariates: Names of its covariates, in order.
+        undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
+        domain: Where it holds.
+        salt_factor: Mass of the measured molecule in one unit of dosed mass.
+        design: How the drug is usually given; None for a trained model.
+        usual_dose: Median dose of the training data [mg]; nan for a published model.
+        about: Card and hash, as an answer carries them.
+    """
+
+    name: str
+    model: LatentModel
+    reading: dict[str, Any]
+    covariates: tuple[str, ...]
+    undecided: float
+    domain: Domain
+    salt_factor: float = 1.0
+    design: Design | None = None
+    usual_dose: float = float("nan")
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def posterior(
+        self, subject: Subject, *, draws: int = 1024, seed: int = 0, least_ess: float = 0.1
+    ) -> Posterior:
+        """The posterior of one subject.
+
+        Args:
+            subject: From a cohort read with `reading`.
+            draws: Posterior draws.
+            seed: Of the draws.
+            least_ess: Effective draws below which more work is done, as a share of `draws`.
+        """
+        return next(self.posteriors([subject], draws=draws, seed=seed, least_ess=least_ess))
+
+    def posteriors(
+        self,
+        subjects: Sequence[Subject],
+        *,
+        draws: int = 1024,
+        seed: int = 0,
+        least_ess: float = 0.1,
+    ) -> Iterator[Posterior]:
+        """The posterior of each subject, computed in blocks; arguments as in `posterior`."""
+        settings = PosteriorSettings(
+            draws=draws, seed=seed, least_ess=least_ess, adaptive_draws=max(10_000, 4 * draws)
+        )
+        judge = Judge(self.domain, settings)
+        for start in range(0, len(subjects), BLOCK):
+            block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
+            records = stack_records(block, undecided=self.undecided)
+            found = posteriors(self.model, records, settings)
+            for i, subject in enumerate(block):
+                gates = judge(found, i, subject)
+                one = rows(found, [i])
+                yield Posterior(self.model, subject, one, self.undecided, gates, seed)
+
+    def forecast(
+        self,
+        cohort: Cohort,
+        *,
+        draws: int = 1024,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> pl.DataFrame:
+        """Forecast a cohort; see `forecast_table` for the columns."""
+        self.check(cohort)
+        settings = PosteriorSettings(draws=draws, seed=seed)
+        dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
+        return forecast_table(
+            self.model,
+            dosed,
+            undecided=self.undecided,
+            judge=Judge(self.domain, settings),
+            progress=progress,
+        )
+
+    def dosed(self, subject: Subject) -> Subject:
+        """The subject with doses as mass of the measured molecule."""
+        if self.salt_factor == 1.0:
+            return subject
+        doses = subject.doses
+        amount, rate = doses.amount * self.salt_factor, doses.rate * self.salt_factor
+        return replace(subject, doses=replace(doses, amount=amount, rate=rate))
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuse a cohort that was read for another model.
+
+        Raises:
+            InputError: Its covariates are not this model's.
+        """
+        if cohort.covariate_names != self.covariates:
+            raise InputError(
+                f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
+                f"needs {', '.join(self.covariates) or 'none'}, in this order. "
+                "Read the table with read_nonmem(data, **model.reading(), purpose='forecast')."
+            )
+
+
+def published_predictor(card: LibraryModel) -> Predictor:
+    """A published model, ready to answer without training.
+
+    Args:
+        card: From `read_model`.
+    """
+    population = card.population
+    model = build_published(population)
+    ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
+    seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
+    typical = np.array([parameter.value for parameter in population.parameters])
+    return Predictor(
+        name=card.name,
+        model=model,
+        reading={
+            "covariates": [c.name for c in card.required],
+            "interpolation": "locf",
+        },
+        covariates=tuple(population.covariates),
+        undecided=float(Structure.parse(population.structure).oral),
+        domain=Domain(ranges, half_life(model, typical)),
+        salt_factor=card.salt_factor,
+        design=card.design,
+        about={
+            "name": card.name,
+            "drug": card.drug,
+            "citation": card.source.citation,
+            "renal": card.renal,
+            "weight": card.weight,
+            "sha256": seal,
+        },
+    )
+
+
+def half_life(model: LatentModel, parameters: np.ndarray) -> float:
+    """Half-life of the slowest mode at given parameters [h]; nan where they have no names."""
+    if not isinstance(model.decoder, CompartmentDecoder):
+        return float("nan")
+    rates = np.asarray(model.decoder.structure.modes(jnp.asarray(parameters))[0])
+    return float(np.log(2) / max(rates.min(), 1e-12))
+
+
+def open_predictor(source: str | Path) -> Predictor:
+    """Open a published model by name, or a trained one by its folder.
+
+    Raises:
+        InputError: Neither.
+        ArtifactError: The folder is damaged, foreign or of another version.
+    """
+    from latentpk.workflows.profile import ProfileVAE
+
+    opened = open_model(str(source), load=ProfileVAE.load)
+    if isinstance(opened, LibraryModel):
+        return published_predictor(opened)
+    return opened.predictor(str(source))

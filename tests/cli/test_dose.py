@@ -1,0 +1,146 @@
+"""The verbs that answer with exposures and doses, run on a published model without a stand-in."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from latentpk.cli.main import app
+
+PATIENT = """ID,TIME,EVID,AMT,RATE,DV,MDV,WT,CRCL,DIAL
+7,0,1,1000,1000,,1,70,90,0
+7,12,1,1000,1000,,1,70,90,0
+7,24,1,1000,1000,,1,70,90,0
+7,36,1,1000,1000,,1,70,90,0
+7,39,0,0,0,27.0,0,70,90,0
+7,47.5,0,0,0,14.0,0,70,90,0
+"""
+GRID = ("--doses", "500:2000:500", "--intervals", "12,24", "--infusion", "1", "--draws", "2048")
+
+
+@pytest.fixture
+def patient(tmp_path):
+    path = tmp_path / "patient.csv"
+    path.write_text(PATIENT)
+    return path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def dose(path, *options, target="auc24=400:600", model="vancomycin-goti-2018"):
+    out = path.with_suffix(".json")
+    result = run("dose", model, path, "--target", target, "--out", out, *GRID, *options)
+    return result, out
+
+
+def test_a_dose_with_all_it_rests_on(patient):
+    result, out = dose(patient)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == str(out)
+    found = json.loads(out.read_text())
+    assert found["verdict"] == "ok"
+    assert [gate["gate"] for gate in found["gates"]] == ["A computation", "B domain", "C fit"]
+    assert found["recommended"] == 0
+    assert len(found["alternatives"]) == 8
+    best = found["alternatives"][0]
+    assert best["exposure"]["lo"] < best["exposure"]["median"] < best["exposure"]["hi"]
+    assert {one["interval"] for one in found["optimal_amount"]} == {12, 24}
+    assert len(found["model"]["sha256"]) == 64
+    assert found["posterior"]["parameters"]["cl"]["map"] == pytest.approx(3.585082, rel=1e-4)
+    assert any("next one is due" in default for default in found["inputs"]["defaults"])
+
+
+def test_a_refusal_gives_reasons_and_no_dose_and_exits_with_0(patient):
+    patient.write_text(PATIENT.replace(",70,90,0", ",20,90,0"))  # 20 kg: not an adult
+    result, out = dose(patient)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert (found["verdict"], found["recommended"], found["alternatives"]) == ("refuse", None, [])
+    assert any("WT is 20 kg" in reason for reason in found["reasons"])
+    assert "No dose is recommended" in result.stdout
+
+
+def test_a_dose_before_the_first_level_and_the_first_dose(patient):
+    head = PATIENT.splitlines()[0]
+    patient.write_text(f"{head}\n7,0,2,,,,1,70,90,0\n")
+    result, out = dose(patient)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(out.read_text())["inputs"]["start [h]"] == 0
+
+
+def test_units_carry_through(patient):
+    """The same patient in grams and ng/mL gets the same dose."""
+    dose(patient)
+    usual = json.loads(patient.with_suffix(".json").read_text())
+    rows = PATIENT.replace("1000,1000", "1,1").replace("27.0", "27000").replace("14.0", "14000")
+    patient.write_text(rows)
+    out = patient.with_suffix(".json")
+    arguments = ("--units", "AMT=g,DV=ng/mL", "--target", "auc24=400000:600000", "--out", out)
+    grid = ("--doses", "0.5:2:0.5", "--intervals", "12,24", "--infusion", "1", "--draws", "2048")
+    result = run("dose", "vancomycin-goti-2018", patient, *arguments, *grid)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert found["units"] == {"amount": "g", "time": "h", "exposure": "ng/mL h"}
+    for one, other in zip(usual["alternatives"], found["alternatives"], strict=True):
+        assert other["amount"] == pytest.approx(one["amount"] / 1000)
+        assert other["probability"] == pytest.approx(one["probability"], abs=1e-6)
+        assert other["exposure"]["median"] == pytest.approx(1000 * one["exposure"]["median"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--doses", "0:100"), "a range"),
+        (("--max-daily", "100"), "The grid of regimens is empty"),
+        (("--target", "auc24=600:400"), "not below the upper end"),
+        (("--at", "later"), "--at"),
+    ],
+)
+def test_bad_wishes_are_bad_input(patient, options, said):
+    result, out = dose(patient, *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not out.exists()
+
+
+def test_two_patients_are_one_too_many(patient):
+    patient.write_text(PATIENT + PATIENT.split("\n", 1)[1].replace("7,", "8,", 6))
+    result, out = dose(patient)
+    assert result.exit_code == 2
+    assert "2 subjects" in result.stderr
+    assert not out.exists()
+
+
+def test_exposures_of_a_file(patient):
+    out = patient.with_suffix(".json")
+    options = ("--metric", "auc24", "--at", "24", "--range", "400:600", "--out", out)
+    result = run("exposure", "vancomycin-goti-2018", patient, *options)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert (found["metric"], found["unit"], found["at"]) == ("auc24", "mg h/L", 24.0)
+    (one,) = found["subjects"]
+    assert one["id"] == "7"
+    assert one["map"] == pytest.approx(448.515263475437, rel=1e-6)  # reference/map.csv
+    assert one["median"] == pytest.approx(444.865, rel=0.005)
+    assert one["p"] == pytest.approx(0.7013, abs=0.02)
+    assert one["ess"] > 4000
+
+
+def test_an_unknown_metric_is_bad_input(patient):
+    out = patient.with_suffix(".json")
+    result = run("exposure", "theophylline", patient, "--metric", "depth", "--out", out)
+    assert result.exit_code == 2
+    assert "not known" in result.stderr
+    assert not out.exists()
+
+
+def test_a_published_model_forecasts_without_training(patient):
+    out = patient.with_suffix(".out.csv")
+    result = run("forecast", "vancomycin-goti-2018", patient, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert len(out.read_text().splitlines()) == 3
