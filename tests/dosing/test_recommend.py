@@ -39,7 +39,7 @@ def test_every_chance_is_that_of_the_daily_dose_over_clearance(posterior, answer
 def test_the_best_is_first_and_equals_keep_the_patients_interval(answer):
     chances = [one.probability for one in answer.alternatives]
     assert answer.recommended == 0
-    assert chances == sorted(chances, reverse=True)
+    assert (np.diff(chances) < 1e-6).all()
     best = [r for r in answer.alternatives if abs(r.probability - chances[0]) < 1e-6]
     if any(one.regimen.interval == 12 for one in best):
         assert answer.alternatives[0].regimen.interval == 12
