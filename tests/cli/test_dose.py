@@ -92,6 +92,18 @@ def test_units_carry_through(patient):
         assert other["exposure"]["median"] == pytest.approx(1000 * one["exposure"]["median"])
 
 
+def test_a_named_target_is_the_same_in_every_unit(patient):
+    dose(patient, target="vancomycin-auc24")
+    usual = json.loads(patient.with_suffix(".json").read_text())
+    patient.write_text(PATIENT.replace("27.0", "27000").replace("14.0", "14000"))
+    dose(patient, "--units", "DV=ng/mL", target="vancomycin-auc24")
+    found = json.loads(patient.with_suffix(".json").read_text())
+    assert found["inputs"]["target"]["says"] == "auc24 400000 to 600000 ng/mL h"
+    one, other = usual["alternatives"][0], found["alternatives"][0]
+    assert other["probability"] == pytest.approx(one["probability"], abs=1e-6)
+    assert other["probability"] > 0.3
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
