@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -228,15 +229,16 @@ class _Drawing:
         """The levels used, and the curve at their times."""
         levels = posterior.subject.levels
         if len(levels) == 0:
-            return Explained(
-                *(np.zeros(0) for _ in range(2)), np.zeros(0, bool), *[np.zeros(0)] * 6
-            )
+            none = np.zeros(0)
+            return Explained(none, none, levels.censored, *[none] * 6)
         begin, end = float(levels.time[0]), float(levels.time[-1])
         window = Window(begin, end, levels.time, levels.order)
         lo, median, hi = self._quantiles(heights(self.patient, window), self.patient.weight)
         typical = heights(self._at(np.zeros_like(posterior.mode)), window)[0]
         mode = heights(self._at(posterior.mode), window)[0]
-        residual = posterior.model.residual.standardized(levels.value, mode)
+        residual = posterior.model.residual.standardized(
+            jnp.asarray(levels.value), jnp.asarray(mode)
+        )
         return Explained(
             levels.time,
             levels.value / self.level,
