@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from latentpk.report.dose_figures import record_figure
 from latentpk.report.dose_page import dose_page, name_of
 from latentpk.workflows.dose_curves import Band, DoseCurves, Explained, Given
 
@@ -261,11 +262,37 @@ def test_no_level_and_no_dose_before(found, curves):
     assert "fitted to this patient" not in text
 
 
-@pytest.mark.parametrize("target", [None, (10.0, None), (None, 15.0), (1e6, None)])
-def test_every_kind_of_target_is_drawn_or_explained(found, curves, target):
-    text = page_of(found, dataclasses.replace(curves, target=target)).text
-    assert ("The target is an area" in text) == (target is None)
-    assert ("target range" in text) is False
+def test_an_area_is_said_to_be_no_band(found, curves):
+    assert "The target is an area" not in page_of(found, curves).text
+    text = page_of(found, dataclasses.replace(curves, target=None)).text
+    assert "The target is an area" in text
+    assert "target range" not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [
+        ((10.0, 15.0), "target range"),
+        ((1e5, 2e5), "target range"),
+        ((10.0, None), "target: at least 10"),
+        ((None, 15.0), "target: at most 15"),
+    ],
+)
+def test_what_is_aimed_at_is_in_the_picture(curves, target, label):
+    figure = record_figure(dataclasses.replace(curves, target=target), "mg")
+    axes = figure.axes[0]
+    assert label in axes.get_legend_handles_labels()[1]
+    low, top = axes.get_ylim()
+    assert low == 0
+    assert min(end for end in target if end is not None) < top
+
+
+def test_everything_measured_or_predicted_is_in_the_picture(curves):
+    high = dataclasses.replace(curves, population=np.full(30, 400.0), target=None)
+    assert record_figure(high, "mg").axes[0].get_ylim()[1] > 400
+    levels = dataclasses.replace(curves.levels, observed=np.array([5.0, 700.0]))
+    seen = dataclasses.replace(curves, levels=levels)
+    assert record_figure(seen, "mg").axes[0].get_ylim()[1] > 700
 
 
 def test_no_number_is_missing_or_endless(found, curves):

@@ -80,7 +80,7 @@ def alternatives_figure(curves: DoseCurves, names: list[str]) -> Figure | None:
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(9.0, 1.0 + 2.4 * rows), layout="constrained", facecolor="white")
     bands = [band for _, band in curves.alternatives]
-    top = 1.08 * _height(curves, bands, with_levels=False)
+    top = 1.08 * _height(curves, bands, with_record=False)
     first = bands[0]
     for i, (band, name) in enumerate(zip(bands, names, strict=True)):
         axes = figure.add_subplot(rows, columns, i + 1)
@@ -110,7 +110,7 @@ def svg_text(figure: Figure, name: str) -> str:
         name: Put before every id, so that two figures share a page.
     """
     buffer = io.StringIO()
-    style: dict[str, Any] = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.sans-serif": _FAMILY,
@@ -141,14 +141,14 @@ def _draw_band(axes: Axes, band: Band, color: str, shade: str, label: str) -> No
 
 
 def _draw_levels(axes: Axes, levels: Explained) -> None:
-    style: dict[str, Any] = {"s": 34, "linewidths": 1.4, "edgecolors": LEVEL, "zorder": 5}
+    style: dict[str, Any] = {"s": 34, "linewidths": 1.4, "edgecolors": LEVEL, "zorder": 6}
     for chosen, face, marker, label in (
         (~levels.censored, LEVEL, "o", "level"),
         (levels.censored, "white", "v", "below the assay's limit"),
     ):
         if chosen.any():
             place = (levels.time[chosen], levels.observed[chosen])
-            axes.scatter(*place, facecolors=face, marker=marker, label=label, **style)
+            axes.scatter(*place, fc=face, marker=marker, label=label, clip_on=False, **style)
 
 
 def _draw_doses(axes: Axes, doses: Given, color: str) -> None:
@@ -158,14 +158,18 @@ def _draw_doses(axes: Axes, doses: Given, color: str) -> None:
     axes.bar(*bars, align="edge", color=color, lw=0)
 
 
-def _height(curves: DoseCurves, bands: list[Band], *, with_levels: bool = True) -> float:
-    """Room for every band and level, and for the target where that does not flatten them."""
+def _height(curves: DoseCurves, bands: list[Band], *, with_record: bool = True) -> float:
+    """Room for all that is drawn, and for the least that is aimed at, however far away it is."""
     top = max(float(band.hi.max(initial=0.0)) for band in bands)
-    if with_levels and curves.levels is not None:
+    if with_record:
+        top = max(top, float(curves.population.max(initial=0.0)))
+    if with_record and curves.levels is not None:
         top = max(top, float(curves.levels.observed.max(initial=0.0)))
-    for end in curves.target or ():
-        if end is not None and end < 2 * top:
-            top = max(top, end)
+    low, high = curves.target or (None, None)
+    if low is not None:
+        top = max(top, 1.1 * low)
+    if high is not None and high < 2 * top:
+        top = max(top, high)
     return top or 1.0
 
 
