@@ -427,8 +427,24 @@ class _Judge:
     def given(self, regimen: Regimen) -> Patient:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
-        plan = schedule(regimen, self.start, end, self.options.depot)
-        return self.patient.given(_both(self.patient.record.doses, plan))
+        return put_on(self.patient, regimen, self.start, end, self.options.depot)
+
+
+def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: float) -> Patient:
+    """A patient on a regimen: the doses given before its start, and its own up to an end.
+
+    Args:
+        patient: With the record's doses; those at or after the start are replaced.
+        regimen: What is given.
+        start: Time of its first dose [h].
+        end: No dose is given at or after this time [h].
+        depot: 1 into the absorption site, 0 into the central compartment.
+
+    Returns:
+        The same patient with other doses.
+    """
+    plan = schedule(regimen, start, end, depot)
+    return patient.given(_both(_until(patient, start).record.doses, plan))
 
 
 def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
