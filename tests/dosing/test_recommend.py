@@ -153,4 +153,4 @@ def test_a_cumulative_area_has_no_steady_state(posterior):
 def test_the_ends_of_the_grid_are_named(posterior):
     few = PRACTICE.model_copy(update={"amounts": (250.0, 500.0), "intervals": (24.0,)})
     found = recommend(posterior, AUC, DoseOptions(few))
-    assert any("largest allowed" in reason for reason in found.reasons)
+    assert any("largest that is offered" in reason for reason in found.reasons)

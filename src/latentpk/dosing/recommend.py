@@ -335,6 +335,8 @@ class _Judge:
         metric = self.target.measure
         if metric.kind == "auc_cum":
             return self._line(regimen, metric, self.start + DAY)
+        if metric.kind == "trough":
+            return self._line(regimen, metric, self.start)
         return self._line(regimen, replace(metric, hours=DAY), self.start)
 
     def _line(self, regimen: Regimen, metric: Metric, at: At) -> _Line:
@@ -365,7 +367,11 @@ class _Judge:
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
             return _Straight(*(measure(metric, one, at, first=begin) for one in three))
-        window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
+        if metric.kind == "trough" and at == self.start:
+            # the first interval begins low whatever is given: its troughs are its intervals' ends
+            window = _interval_ends(self.start, regimen.interval)
+        else:
+            window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
         base, unit, alone = (heights(one, window) for one in three)
         return _Curved(metric, window, (base, unit, alone))
 
@@ -502,13 +508,20 @@ def _hold(patient: Patient, target: Target, start: float) -> float | None:
     return end
 
 
+def _interval_ends(start: float, interval: float) -> Window:
+    """Just before each dose after the first within a day, at least one."""
+    count = max(int(DAY / interval + 1e-9), 1)
+    time = start + interval * np.arange(1, count + 1)
+    return Window(start, float(time[-1]), time, np.full(count, -np.inf))
+
+
 def _limits_hit(best: Alternative, regimens: Sequence[Regimen]) -> list[str]:
     """What a wider grid might have improved."""
     amounts = sorted({r.amount for r in regimens if r.interval == best.regimen.interval})
     if len(amounts) < 2:
         return []
     if best.regimen.amount == amounts[-1]:
-        return [f"The best amount is the largest allowed at this interval, {amounts[-1]:g} mg."]
+        return ["The best amount is the largest that is offered at this interval."]
     if best.regimen.amount == amounts[0]:
-        return [f"The best amount is the smallest offered, {amounts[0]:g} mg."]
+        return ["The best amount is the smallest that is offered at this interval."]
     return []

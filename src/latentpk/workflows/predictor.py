@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from latentpk.errors import InputError
 from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
@@ -16,7 +17,7 @@ from latentpk.inference.trust import Domain, Range
 from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
-from latentpk.library.design import Design
+from latentpk.library.design import Design, Distribution, LogNormal, Normal
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published
@@ -82,7 +83,7 @@ class Predictor:
         settings = PosteriorSettings(
             draws=draws, seed=seed, least_ess=least_ess, adaptive_draws=max(10_000, 4 * draws)
         )
-        judge = Judge(self.domain, settings)
+        judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
             records = stack_records(block, undecided=self.undecided)
@@ -108,9 +109,14 @@ class Predictor:
             self.model,
             dosed,
             undecided=self.undecided,
-            judge=Judge(self.domain, settings),
+            judge=Judge(self.domain, settings, self.half_life),
             progress=progress,
         )
+
+    def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:
+        """Half-life of the typical patient with these covariates, the slowest mode [h]."""
+        typical = np.exp(np.asarray(self.model.prior.location(jnp.asarray(covariates))))
+        return half_life(self.model, typical)
 
     def dosed(self, subject: Subject) -> Subject:
         """The subject with doses as mass of the measured molecule."""
@@ -144,7 +150,8 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    typical = np.array([parameter.value for parameter in population.parameters])
+    usual = np.array([_middle(c.sample) for c in card.required])
+    typical = np.exp(np.asarray(model.prior.location(jnp.asarray(usual))))
     return Predictor(
         name=card.name,
         model=model,
@@ -166,6 +173,16 @@ def published_predictor(card: LibraryModel) -> Predictor:
             "sha256": seal,
         },
     )
+
+
+def _middle(sample: Distribution) -> float:
+    """The middle of what a covariate usually is."""
+    match sample:
+        case LogNormal():
+            return sample.median
+        case Normal():
+            return sample.mean
+    return float(sample.probability > 0.5)
 
 
 def half_life(model: LatentModel, parameters: np.ndarray) -> float:
