@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.options import (
+    CreatinineFloor,
+    DeriveSizes,
+    Female,
+    Model,
+    OutFile,
+    Quiet,
+    RenalCap,
+    RenalName,
+    Seed,
+    Threads,
+    UnitsText,
+    derivation,
+)
 from latentpk.cli.patients import read_patients
 
 SHOWN = 5
@@ -81,6 +94,11 @@ def dose(
     draws: Annotated[
         int, typer.Option(min=100, help="Posterior draws, at least half effective.")
     ] = 8192,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -110,7 +128,12 @@ def dose(
         most_single=max_single,
         vial=vial,
     )
-    predictor, cohort = read_patients(console, model, data, units=units, purpose="dose")
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
+    predictor, cohort = read_patients(
+        console, model, data, units=units, derive=computed, purpose="dose"
+    )
     found, _, _ = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     _tell(console, found)

@@ -45,7 +45,7 @@ class Judge:
         used = np.arange(posterior.residual.shape[1]) < len(levels)
         return (
             gate_a(posterior, index, self.settings),
-            gate_b(self.domain, subject.covariates, subject.doses.time, levels.time),
+            gate_b(self.domain, subject.covariates, subject.doses.time, levels.time, subject.renal),
             gate_c(posterior, index, used),
         )
 
