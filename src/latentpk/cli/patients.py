@@ -42,7 +42,7 @@ def read_patients(
         predictor = open_predictor(model)
     except ArtifactError as error:  # the user named it: anything wrong with it is bad input
         raise InputError(str(error)) from error
-    reading = dict(predictor.reading) | ({} if units is None else {"units": units})
+    reading: dict[str, Any] = dict(predictor.reading) | ({} if units is None else {"units": units})
     if derive is not None:
         reading["derive"] = _merged(reading.get("derive") or {}, _as_the_card(predictor, derive))
     with console.progress() as progress:

@@ -47,6 +47,18 @@ class Plan:
         """The settings that made a difference; None where nothing is computed."""
         return replace(self.derive, renal=self.definition) if self.recipes else None
 
+    def sentences(self) -> tuple[str, ...]:
+        """Every formula used, with its citation and the columns it reads."""
+        told = []
+        for name, recipe in self.recipes.items():
+            columns = dict.fromkeys(self.inputs[n] for n in recipe.needs if n in self.inputs)
+            sexes = f"; {self.derive.sexes()}" if "SEX" in recipe.needs else ""
+            told.append(
+                f"{name} is computed by {recipe.name}: {recipe.formula} ({recipe.citation}), from "
+                f"{', '.join(columns)}{sexes}."
+            )
+        return tuple(told)
+
 
 def make_plan(findings: Findings, asked: Sequence[str] | None, derive: Derive | None) -> Plan:
     """Decide what is computed: what was asked for, is absent, and is allowed.
@@ -74,15 +86,19 @@ def make_plan(findings: Findings, asked: Sequence[str] | None, derive: Derive | 
         if recipe is not None:
             recipes[name] = recipe
             inputs |= _inputs(findings, name, recipe)
-    if derive.renal is not None and own:
-        used = "so that is not used" if set(recipes) & set(RENAL) else "so it is not computed"
-        findings.notice(f"The file has {', '.join(own)}; {_reason(recipes, used)}.")
+    if derive.renal is not None:
+        _tell_unused(findings, own, [name for name in recipes if name in RENAL])
     return Plan(names, recipes, inputs, derive)
 
 
-def _reason(recipes: dict[str, Recipe], used: str) -> str:
-    made = [name for name in recipes if name in RENAL]
-    return f"{', '.join(made)} was asked for, {used}" if made else used
+def _tell_unused(findings: Findings, own: list[str], made: list[str]) -> None:
+    """Say where a file's own renal function or the formula goes unused."""
+    if own and made:
+        findings.notice(f"{', '.join(made)} was asked for: the file's {', '.join(own)} is unused.")
+    elif own:
+        findings.notice(f"The file has {', '.join(own)}: the formula of renal function is unused.")
+    elif not made:
+        findings.notice("No renal function was asked for: its formula is unused.")
 
 
 def _inputs(findings: Findings, name: str, recipe: Recipe) -> dict[str, str]:
@@ -196,14 +212,9 @@ def report(
         values: The covariates, shape (time, covariate).
         purpose: In a "fit" a covariate must vary.
     """
+    findings.notices += plan.sentences()
     for name, recipe in plan.recipes.items():
         found = values[:, list(names).index(name)]
-        columns = dict.fromkeys(plan.inputs[n] for n in recipe.needs if n in plan.inputs)
-        sexes = f"; {plan.derive.sexes()}" if "SEX" in recipe.needs else ""
-        findings.notice(
-            f"{name} is computed as {recipe.name} = {recipe.formula} ({recipe.citation}) from "
-            f"{', '.join(columns)}{sexes}."
-        )
         warn_implausible(findings, name, found, units)
         _warn_ages(findings, units, name, recipe)
         filled = found[~np.isnan(found)]
@@ -220,8 +231,8 @@ def _warn_ages(findings: Findings, units: Units, name: str, recipe: Recipe) -> N
     low, high = recipe.ages
     outside = (ages < low) | (ages > high)
     if outside.any():
-        span = f"from {low:g} y on" if high == float("inf") else f"from {low:g} to {high:g} y"
+        span = f"{low:g} y and older" if high == float("inf") else f"{low:g} to {high:g} y"
         findings.notice(
             f"Warning: {int(outside.sum())} records have an age outside that of "
-            f"{recipe.name}, which was made for {span}; {name} is uncertain there."
+            f"{recipe.name}, which is for {span}; {name} is uncertain there."
         )

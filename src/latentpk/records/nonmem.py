@@ -143,6 +143,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         source_hash=findings.table.digest,
         dvid=levels.dvid,
         derive=plan.used,
+        computed=plan.sentences(),
     )
 
 

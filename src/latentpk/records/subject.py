@@ -188,6 +188,7 @@ class Cohort:
         source_hash: SHA-256 of the file or of the frame's text.
         dvid: DVID of the levels, None where the file has no DVID.
         derive: How covariates were computed, None where none was.
+        computed: The same as sentences, one for each such covariate.
     """
 
     subjects: tuple[Subject, ...]
@@ -200,6 +201,7 @@ class Cohort:
     source_hash: str
     dvid: float | None
     derive: Derive | None = None
+    computed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.subjects)

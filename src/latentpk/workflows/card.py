@@ -89,7 +89,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
             "doses": int(sum(len(s.doses) for s in cohort)),
             "units": cohort.units.describe(cohort.covariate_names),
             "interpolation": cohort.interpolation,
-            **({} if cohort.derive is None else {"computed": _computed(cohort)}),
+            **({} if cohort.derive is None else {"computed": " ".join(cohort.computed)}),
             "typical time [h]": scales.time_scale,
             "median level [mg/L]": scales.level_scale,
             "median dose [mg]": scales.dose_scale,
@@ -112,10 +112,6 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         "versions": versions(),
         "hashes": {"data": cohort.source_hash},
     }
-
-
-def _computed(cohort: Cohort) -> str:
-    return " ".join(notice for notice in cohort.notices if " is computed as " in notice)
 
 
 def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
