@@ -14,6 +14,8 @@ from latentpk.inference.trust import (
     reasons,
     worst,
 )
+from latentpk.records.definition import RenalDefinition
+from latentpk.records.renal import RenalState
 
 SETTINGS = PosteriorSettings()
 
@@ -100,6 +102,54 @@ def domain_of(weight, doses=(0.0,), levels=(4.0,)):
 def test_a_patient_outside_the_models_domain_is_named(trust, verdict, reason):
     assert (trust.verdict, trust.gate) == (verdict, "B domain")
     assert reason in trust.reason
+
+
+CLINIC = Domain(
+    (Range("WT", "kg", (40, 120), (30, 250)), Range("CRCL", "mL/min", (10, 150), (5, 200))),
+    renal=RenalDefinition("cockcroft-gault-total", 1.0, 65.0, 150.0),
+)
+DIALYZED = Domain((CLINIC.ranges[0], Range("DIAL", "", (0, 1), (0, 1))))
+VALUES = {"WT": 70.0, "CRCL": 90.0, "DIAL": 1.0}
+
+
+def kidneys(*creatinine, domain=CLINIC, **known):
+    """Gate B where creatinine was drawn every 24 h."""
+    state = RenalState(24.0 * np.arange(len(creatinine)), np.array(creatinine, float), **known)
+    covariates = np.array([[VALUES[known.name] for known in domain.ranges]])
+    return gate_b(domain, covariates, np.zeros(1), np.ones(1), state)
+
+
+@pytest.mark.parametrize(
+    ("trust", "reason"),
+    [
+        (kidneys(), ""),
+        (kidneys(1.0, 1.2, 1.25), ""),
+        (kidneys(definition=CLINIC.renal), ""),
+        (kidneys(definition=RenalDefinition("schwartz"), domain=replace(CLINIC, renal=None)), ""),
+        (
+            kidneys(definition=RenalDefinition("ckd-epi-2021")),
+            "CRCL was computed by CKD-EPI 2021; the model was built on Cockcroft-Gault with total "
+            "weight, creatinine at least 1 mg/dL above 65 y, at most 150.",
+        ),
+        (
+            kidneys(definition=replace(CLINIC.renal, cap=None)),
+            "CRCL was computed by Cockcroft-Gault with total weight, creatinine at least 1 mg/dL "
+            "above 65 y; the model was built on",
+        ),
+        (
+            kidneys(1.0, 1.2, 2.2),
+            "Creatinine moved from 1 to 2.2 mg/dL within 48 h: the formula of renal function "
+            "assumes a steady state.",
+        ),
+        (kidneys(1.0, 3.0, domain=DOMAIN), ""),  # a model that asks for no renal function
+        (kidneys(dialysis=True), "The patient is on dialysis, which this model does not know."),
+        (kidneys(dialysis=True, domain=DIALYZED), ""),
+    ],
+)
+def test_renal_function_that_is_not_the_models_is_a_caution(trust, reason):
+    assert trust.verdict == ("caution" if reason else "ok")
+    assert reason in trust.reason
+    assert trust.value == bool(reason)
 
 
 def fit_of(residual, mode=(0.0, 0.0)):

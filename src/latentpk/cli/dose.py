@@ -7,7 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.options import (
+    CreatinineFloor,
+    DeriveSizes,
+    Female,
+    Model,
+    OutFile,
+    Quiet,
+    RenalCap,
+    RenalName,
+    Seed,
+    Threads,
+    UnitsText,
+    derivation,
+)
 from latentpk.cli.patients import read_patients
 from latentpk.errors import InputError
 
@@ -90,6 +103,11 @@ def dose(
             show_default=False,
         ),
     ] = None,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -121,7 +139,12 @@ def dose(
         most_single=max_single,
         vial=vial,
     )
-    predictor, cohort = read_patients(console, model, data, units=units, purpose="dose")
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
+    predictor, cohort = read_patients(
+        console, model, data, units=units, derive=computed, purpose="dose"
+    )
     found, answer, posterior = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
     files = [(out, json.dumps(found, indent=1, allow_nan=False) + "\n")]
     if report is not None:

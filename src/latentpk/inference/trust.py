@@ -10,6 +10,9 @@ from scipy.special import gammaincc, gammaincinv
 
 from latentpk.inference.posterior import Posteriors, PosteriorSettings
 from latentpk.inference.psis import k_threshold
+from latentpk.records.definition import RenalDefinition
+from latentpk.records.recipes import CREATININE, DIALYSIS, RENAL
+from latentpk.records.renal import RenalState
 
 Verdict = Literal["ok", "caution", "refuse"]
 RHAT = 1.05
@@ -62,10 +65,12 @@ class Domain:
     Attributes:
         ranges: Of its covariates, in the order of the records' columns.
         half_life: Of the typical patient, the slowest mode [h]; nan where unknown.
+        renal: What its renal function is; None where unknown.
     """
 
     ranges: tuple[Range, ...] = ()
     half_life: float = float("nan")
+    renal: RenalDefinition | None = None
 
 
 def worst(gates: Sequence[Trust]) -> Verdict:
@@ -121,6 +126,7 @@ def gate_b(
     covariates: Float[np.ndarray, "piece covariate"],
     dose_time: Float[np.ndarray, " dose"],
     level_time: Float[np.ndarray, " level"],
+    renal: RenalState | None = None,
 ) -> Trust:
     """Judge whether one subject is of the kind the model was built on.
 
@@ -129,10 +135,12 @@ def gate_b(
         covariates: All the subject's covariates, in the order of `domain.ranges`.
         dose_time: When doses were given [h].
         level_time: When the levels used were drawn [h].
+        renal: What is known of the kidneys; None where nothing is.
 
     Returns:
-        `caution` outside a soft range or where a level was drawn so late that the last dose has
-        left the body, `refuse` outside a hard range; `value` is the number of breaches.
+        `caution` outside a soft range, where a level was drawn so late that the last dose has left
+        the body, or where renal function is not what the model means by it; `refuse` outside a
+        hard range; `value` is the number of breaches.
     """
     said: list[tuple[bool, str]] = []
     for i, known in enumerate(domain.ranges):
@@ -146,6 +154,7 @@ def gate_b(
                 words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}."
                 said.append((hard, words))
     said += _stale(domain, dose_time, level_time)
+    said += [] if renal is None else [(False, words) for words in _renal(domain, renal)]
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
@@ -170,6 +179,27 @@ def _stale(
         "half-lives: that dose has left the body."
     )
     return [(bool(lives > LOST), words)]
+
+
+def _renal(domain: Domain, renal: RenalState) -> list[str]:
+    """What is doubtful about the renal function a model is given."""
+    names = {known.name for known in domain.ranges}
+    said = []
+    clearance = [known.name for known in domain.ranges if known.name in RENAL]
+    if clearance and renal.definition and domain.renal and renal.definition != domain.renal:
+        said.append(
+            f"{clearance[0]} was computed by {renal.definition.describe()}; the model was built on "
+            f"{domain.renal.describe()}."
+        )
+    leap = renal.leap() if names & {*RENAL, *CREATININE} else None
+    if leap is not None:
+        said.append(
+            f"Creatinine moved from {leap[0]:.3g} to {leap[1]:.3g} mg/dL within {leap[2]:.3g} h: "
+            "the formula of renal function assumes a steady state."
+        )
+    if renal.dialysis and not names & set(DIALYSIS):
+        said.append("The patient is on dialysis, which this model does not know.")
+    return said
 
 
 def gate_c(

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from latentpk.library.design import Design, Distribution, Given
 from latentpk.models.config import CovariateKind, Frozen
 from latentpk.models.published import PopulationModel
+from latentpk.records.definition import RenalDefinition
+from latentpk.records.recipes import RenalFormula
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -75,6 +77,33 @@ class Covariate(Frozen):
         return self
 
 
+class Renal(Frozen):
+    """What renal function is to a model, in closed form.
+
+    Attributes:
+        formula: Its formula.
+        floor: Creatinine below this [mg/dL] is taken as this.
+        floor_age: The floor holds above this age [y] only.
+        cap: Clearance above this [mL/min] is taken as this.
+    """
+
+    formula: RenalFormula
+    floor: Positive | None = None
+    floor_age: Positive | None = None
+    cap: Positive | None = None
+
+    @model_validator(mode="after")
+    def _limited(self) -> "Renal":
+        if self.floor_age is not None and self.floor is None:
+            raise ValueError("renal_definition: floor_age needs a floor")
+        return self
+
+    @property
+    def plain(self) -> RenalDefinition:
+        """As the records compute it."""
+        return RenalDefinition(self.formula, self.floor, self.floor_age, self.cap)
+
+
 class Units(Frozen):
     """Units of the model's numbers; the package works in these."""
 
@@ -95,6 +124,7 @@ class LibraryModel(Frozen):
         molar_mass: Of the measured molecule [g/mol].
         salt_factor: Mass of the measured molecule in one unit of dosed mass.
         renal: Definition of renal function it was built on, or None.
+        renal_definition: The same in closed form, where it is one that can be computed.
         weight: Definition of weight it was built on, or None.
         population: Structure, typical values, variability, residual error.
         covariates: Those of the model, and those its dosing rule needs.
@@ -110,6 +140,7 @@ class LibraryModel(Frozen):
     molar_mass: Positive
     salt_factor: Positive = 1.0
     renal: str | None = None
+    renal_definition: Renal | None = None
     weight: str | None = None
     population: PopulationModel
     covariates: tuple[Covariate, ...] = ()

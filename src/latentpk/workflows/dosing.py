@@ -114,6 +114,7 @@ def advise(
         "draws": draws,
         "seed": seed,
         "defaults": defaults,
+        "computed": list(cohort.computed),
     }
     return _json(unit, predictor, posterior, answer, inputs), answer, posterior
 

@@ -83,6 +83,7 @@ def exposures(
         "means": question.metric.describe(question.at),
         "unit": unit_of(question.metric, cohort),
         "at": question.at,
+        "computed": list(cohort.computed),
         "level": LEVEL,
         "range": None if question.span is None else [_end(end) for end in question.span],
         "draws": draws,

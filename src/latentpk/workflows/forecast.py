@@ -53,12 +53,12 @@ class Judge:
 
     def _domain(self, subject: Subject) -> Trust:
         times = (subject.doses.time, subject.levels.time)
-        first = gate_b(self.domain, subject.covariates, *times)
+        first = gate_b(self.domain, subject.covariates, *times, subject.renal)
         if first.verdict == "ok":
             return first
         # one who eliminates slowly keeps a dose longer than the typical patient does
         own = replace(self.domain, half_life=self.half_life(subject.covariates[-1]))
-        return gate_b(own, subject.covariates, *times)
+        return gate_b(own, subject.covariates, *times, subject.renal)
 
 
 def forecast_table(

@@ -161,7 +161,11 @@ def published_predictor(card: LibraryModel) -> Predictor:
         },
         covariates=tuple(population.covariates),
         undecided=float(Structure.parse(population.structure).oral),
-        domain=Domain(ranges, half_life(model, typical)),
+        domain=Domain(
+            ranges,
+            half_life(model, typical),
+            card.renal_definition and card.renal_definition.plain,
+        ),
         salt_factor=card.salt_factor,
         design=card.design,
         about={
