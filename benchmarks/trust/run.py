@@ -11,10 +11,11 @@ from benchmarks.harness import command, machine
 from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
 
 FOLDER = Path(__file__).parent
-MODEL = "vancomycin-buelga-2005"
+MODEL = "vancomycin-buelga-2005"  # with the residual error of ERROR
+ERROR = {"kind": "combined2", "additive": 0.5, "proportional": 0.12}
 SCENARIOS = ("as trained", "CL/5", "60 h later", "two compartments", "level x10", "swapped")
 SEEDS, SUBJECTS, WRONG = (1, 2, 3), 1000, 0.5
-PROTOCOL = {"version": 1, "model": MODEL, "subjects": SUBJECTS}
+PROTOCOL = {"version": 2, "model": MODEL, "error": ERROR, "subjects": SUBJECTS}
 LEDGER = Ledger(FOLDER, PROTOCOL)
 Q, V2, V2_SD = 2.28, 0.732, 1.3  # L/h, L/kg, SD of log v2
 BARS = {"false alarms": 0.05, "level x10": 0.95, "swapped": 0.95, "share of ratio test": 0.9}
@@ -74,9 +75,10 @@ def world(scenario: str, seed: int) -> World:
     doses = times, np.repeat(amount[:, None], times.size, axis=1)
     drawn = np.array([2.5, 11.5, 20.0]) + late + jitter
     clean = concentration(drawn, doses, theta)
-    level = clean + 3.52 * noise[:, 0]
+    sd = np.hypot(ERROR["additive"], ERROR["proportional"] * clean)
+    level = clean + sd * noise[:, 0]
     for k in range(1, 60):  # a laboratory reports no level below 0
-        level = np.where(level > 0, level, clean + 3.52 * noise[:, k])
+        level = np.where(level > 0, level, clean + sd * noise[:, k])
     level = np.maximum(level, 0.01)
     if scenario == "level x10":
         level[:, 1] *= 10
@@ -136,10 +138,10 @@ def _records(
 def work(cell: Cell) -> dict[str, Any]:
     """Forecast one scenario's patients and keep what each gate said."""
     from latentpk import read_nonmem
-    from latentpk.workflows.predictor import open_predictor
+    from latentpk.workflows.predictor import published_predictor
 
     scenario, seed = cell.settings["scenario"], cell.settings["seed"]
-    predictor, one = open_predictor(MODEL), world(scenario, seed)
+    predictor, one = published_predictor(_card()), world(scenario, seed)
     cohort = read_nonmem(one.rows, **predictor.reading, purpose="forecast")
     table = predictor.forecast(cohort).filter(pl.col("TIME") == 71.5 + 60 * (scenario[:2] == "60"))
     gates = [posterior.gates for posterior in predictor.posteriors(cohort.subjects)]
@@ -154,14 +156,23 @@ def work(cell: Cell) -> dict[str, Any]:
     }
 
 
+def _card() -> Any:
+    """The published card with a smaller residual error."""
+    from latentpk.library.catalog import read_model
+    from latentpk.models.published import ResidualError
+
+    card = read_model(MODEL)
+    population = card.population.model_copy(update={"residual": ResidualError(**ERROR)})
+    return card.model_copy(update={"population": population})
+
+
 def _ratio(cohort: Any, alternative: str) -> list[float]:
     """Log marginal likelihood of each patient's levels, alternative minus model."""
     from latentpk.inference.posterior import PosteriorSettings, posteriors
-    from latentpk.library.catalog import read_model
     from latentpk.models.published import Parameter, RandomEffects, build_published
     from latentpk.models.record import stack_records
 
-    population = read_model(MODEL).population
+    population = _card().population
     cl, v1 = population.parameters
     if alternative == "CL/5":
         other = population.model_copy(

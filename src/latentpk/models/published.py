@@ -293,11 +293,20 @@ class PublishedPrior(Prior):
     """The published prior of log parameters: typical values, and variability as `root`."""
 
     root: Float[Array, "latent effect"]
+    shift: Float[Array, " latent"]  # 0 as published; a rival's patients lie elsewhere
     population: PopulationModel = eqx.field(static=True)
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """Typical log parameters at covariates in the order of `population.covariates`."""
-        return log_typical(self.population)(covariates)
+        return log_typical(self.population)(covariates) + self.shift
+
+    def widened(self, times: float) -> "PublishedPrior":
+        """The same prior with effects that vary `times` as much."""
+        return eqx.tree_at(lambda prior: prior.root, self, times * self.root)
+
+    def shifted(self, by: Float[Array, " latent"]) -> "PublishedPrior":
+        """The same prior with every patient's log parameters moved by as much."""
+        return eqx.tree_at(lambda prior: prior.shift, self, self.shift + by)
 
     def chol(self) -> Float[Array, "latent effect"]:
         """The loading of the random effects, with rows of zeros where nothing varies."""
@@ -322,6 +331,7 @@ def build_published(population: PopulationModel) -> LatentModel:
         kind=error.kind,
         floor=1e-6,
     )
-    prior = PublishedPrior(root=jnp.asarray(loading(population)), population=population)
+    root = jnp.asarray(loading(population))
+    prior = PublishedPrior(root, jnp.zeros(root.shape[0]), population)
     decoder = CompartmentDecoder(Structure.parse(population.structure))
     return LatentModel(prior, decoder, residual, encoder=None)

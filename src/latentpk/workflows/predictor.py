@@ -81,7 +81,11 @@ class Predictor:
     ) -> Iterator[Posterior]:
         """The posterior of each subject, computed in blocks; arguments as in `posterior`."""
         settings = PosteriorSettings(
-            draws=draws, seed=seed, least_ess=least_ess, adaptive_draws=max(10_000, 4 * draws)
+            draws=draws,
+            seed=seed,
+            least_ess=least_ess,
+            adaptive_draws=max(10_000, 4 * draws),
+            rival=True,
         )
         judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
@@ -103,7 +107,7 @@ class Predictor:
     ) -> pl.DataFrame:
         """Forecast a cohort; see `forecast_table` for the columns."""
         self.check(cohort)
-        settings = PosteriorSettings(draws=draws, seed=seed)
+        settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
         return forecast_table(
             self.model,
