@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from latentpk.library.design import Design, Distribution, Given
+from latentpk.library.design import Design, Distribution, Given, LogNormal
 from latentpk.models.config import CovariateKind, Frozen
 from latentpk.models.published import PopulationModel
 
@@ -74,6 +74,13 @@ class Covariate(Frozen):
             raise ValueError(f"{self.name}: the soft range must lie within the hard range")
         return self
 
+    @property
+    def follows(self) -> set[str]:
+        """Names of the covariates that must be drawn before this one."""
+        samples = (self.sample, *(one.sample for one in self.given))
+        along = (s.along for s in samples if isinstance(s, LogNormal))
+        return {one.covariate for one in (*self.given, *along) if one is not None}
+
 
 class Units(Frozen):
     """Units of the model's numbers; the package works in these."""
@@ -124,7 +131,7 @@ class LibraryModel(Frozen):
         if missing := needed - set(known):
             raise ValueError(f"covariates used but not described: {sorted(map(str, missing))}")
         for i, covariate in enumerate(self.covariates):
-            if late := {g.covariate for g in covariate.given} - set(known[:i]):
+            if late := covariate.follows - set(known[:i]):
                 raise ValueError(f"{covariate.name} is drawn before {sorted(late)}")
         return self
 
@@ -144,5 +151,9 @@ class LibraryModel(Frozen):
         return (
             *(parameter.formula() for parameter in self.population.parameters),
             f"omega^2 of log parameters: {spread} ({variability.convention})",
+            *(
+                f"{one.parameter} also carries {one.share:g} of the random effect of {one.of}"
+                for one in variability.shared
+            ),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",
         )
