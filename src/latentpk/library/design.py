@@ -22,6 +22,11 @@ class Normal(Frozen):
     high: float
     decimals: int = 1
 
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return self.mean
+
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""
         return _within(lambda: random.normal(self.mean, self.sd), self)
@@ -55,6 +60,11 @@ class LogNormal(Frozen):
     decimals: int = 1
     along: Along | None = None
 
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return self.median
+
     def at(self, known: Mapping[str, float]) -> "LogNormal":
         """The distribution at the values of the covariates drawn before."""
         if self.along is None:
@@ -72,6 +82,11 @@ class Bernoulli(Frozen):
 
     kind: Literal["bernoulli"]
     probability: Probability
+
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return float(self.probability > 0.5)
 
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""

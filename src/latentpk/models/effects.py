@@ -80,7 +80,7 @@ class Linear(OneCovariate):
     def formula(self) -> str:
         """Write the effect as it follows the typical value."""
         return (
-            f" x (1 + {self.slope:g} ({self.covariate} - {self.reference:g}), "
+            f" x (1 {_signed(self.slope)} ({self.covariate} - {self.reference:g}), "
             f"at least {self.floor:g})"
         )
 
@@ -99,7 +99,7 @@ class Additive(OneCovariate):
 
     def formula(self) -> str:
         """Write the effect as it follows the typical value."""
-        return f" + {self.slope:g} ({self.covariate} - {self.reference:g})"
+        return f" {_signed(self.slope)} ({self.covariate} - {self.reference:g})"
 
 
 class Exponential(OneCovariate):
@@ -215,3 +215,7 @@ Effect = Annotated[
     Power | BentPower | Linear | Additive | Exponential | Sigmoid | AgeExpected | Category,
     Field(discriminator="kind"),
 ]
+
+
+def _signed(slope: float) -> str:
+    return f"{'-' if slope < 0 else '+'} {abs(slope):g}"

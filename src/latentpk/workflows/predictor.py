@@ -19,7 +19,7 @@ from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel
-from latentpk.models.published import build_published
+from latentpk.models.published import build_published, log_typical
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
 from latentpk.workflows.forecast import Judge, forecast_table
@@ -144,7 +144,8 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    typical = np.array([parameter.value for parameter in population.parameters])
+    middle = jnp.array([c.sample.middle for c in card.required])
+    typical = np.exp(np.asarray(log_typical(population)(middle)))
     return Predictor(
         name=card.name,
         model=model,
