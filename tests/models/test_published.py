@@ -155,8 +155,8 @@ def test_a_covariance_that_is_not_positive_definite_is_refused():
 
 def test_a_shared_effect_moves_both_parameters():
     population = read_model("vancomycin-goti-2018").population.model_dump()
-    shared = [{"parameter": "q2", "of": "v2", "share": 0.75}]
-    shared += [{"parameter": "cl", "of": "v1", "share": 0.5}]
+    shared = [{"parameter": "q2", "of": "v2", "exponent": 0.75}]
+    shared += [{"parameter": "cl", "of": "v1", "exponent": 0.5}]
     population["variability"]["shared"] = shared
     root = loading(PopulationModel.model_validate(population))
     full = root @ root.T

@@ -152,7 +152,7 @@ class LibraryModel(Frozen):
             *(parameter.formula() for parameter in self.population.parameters),
             f"omega^2 of log parameters: {spread} ({variability.convention})",
             *(
-                f"{one.parameter} also carries {one.share:g} of the random effect of {one.of}"
+                f"{one.parameter} also carries {one.exponent:g} of the random effect of {one.of}"
                 for one in variability.shared
             ),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",

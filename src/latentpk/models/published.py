@@ -50,12 +50,12 @@ class Shared(Frozen):
     Attributes:
         parameter: The one that carries it.
         of: Whose random effect is shared.
-        share: The exponent in the source.
+        exponent: What its value is raised to in the source.
     """
 
     parameter: str
     of: str
-    share: float
+    exponent: float
 
 
 class RandomEffects(Frozen):
@@ -197,7 +197,7 @@ def loading(model: PopulationModel) -> np.ndarray:
     full = np.zeros((len(model.names), len(effects)))
     full[[model.names.index(name) for name in effects]] = chol
     for one in model.variability.shared:
-        full[model.names.index(one.parameter)] += one.share * chol[effects.index(one.of)]
+        full[model.names.index(one.parameter)] += one.exponent * chol[effects.index(one.of)]
     return full
 
 
