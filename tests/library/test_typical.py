@@ -108,7 +108,7 @@ def creatinine_expected(years):
 
 
 def colin_clearance(weight, weeks, creatinine):
-    """Colin 2019 in years since the last menstruation, as printed."""
+    """Colin 2019 with 5.312 L/h at maturity; ages in years since the last menstruation."""
 
     def matures(years):
         return years**2.8864 / (0.8932**2.8864 + years**2.8864)
@@ -116,8 +116,8 @@ def colin_clearance(weight, weeks, creatinine):
     def declines(years):
         return years**-2.241 / (61.559**-2.241 + years**-2.241)
 
-    years, adult = weeks / 52, 35 + 40 / 52
-    age = matures(years) / matures(adult) * declines(years) / declines(adult)
+    years = weeks / 52
+    age = matures(years) * declines(years)
     renal = math.exp(-0.64856 * (creatinine - creatinine_expected(years)))
     return 5.312 * (weight / 70) ** 0.75 * age * renal
 
@@ -133,11 +133,24 @@ def test_colin_holds_from_the_incubator_to_old_age(weight, weeks, creatinine):
     assert found["v2"] == pytest.approx(41.68 * weight / 70)
 
 
-def test_the_reference_adult_of_colin_has_the_printed_clearance():
+def test_the_reference_adult_of_colin_is_the_one_of_the_abstract():
     expected = creatinine_expected(35 + 40 / 52)
+    assert expected == pytest.approx(0.83, abs=0.005)  # mg/dL
     found = typical("vancomycin-colin-2019", WT=70, PMA=1860, SCR=expected)
+    assert found["cl"] == pytest.approx(4.10, abs=0.005)
+    assert found["v2"] == pytest.approx(41.7, abs=0.05)
+    assert found["q2"] == pytest.approx(3.22, abs=0.005)
+
+
+def test_the_variant_of_colin_has_the_ratios_of_its_encoding():
+    adult = {"WT": 70, "PMA": 1860, "SCR": creatinine_expected(35 + 40 / 52)}
+    found = typical("vancomycin-colin-2019-age-ratio", **adult)
     assert found["cl"] == pytest.approx(5.312, rel=1e-12)
-    assert expected == pytest.approx(0.83, abs=0.01)  # mg/dL, a healthy adult's
+    infant = {"WT": 5, "PMA": 60, "SCR": 0.3}
+    names = ("vancomycin-colin-2019-age-ratio", "vancomycin-colin-2019")
+    for patient in (adult, infant):
+        ratio, plain = (typical(name, **patient)["cl"] for name in names)
+        assert ratio / plain == pytest.approx(5.312 / colin_clearance(70, 1860, adult["SCR"]))
 
 
 def test_in_colin_clearance_moves_with_the_patients_own_volumes():
