@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from latentpk.library.design import Design, Distribution, Given
+from latentpk.library.design import Design, Distribution, Given, LogNormal
 from latentpk.models.config import CovariateKind, Frozen
 from latentpk.models.published import PopulationModel
 from latentpk.records.definition import RenalDefinition
@@ -75,6 +75,13 @@ class Covariate(Frozen):
         if not self.hard[0] <= self.soft[0] <= self.soft[1] <= self.hard[1]:
             raise ValueError(f"{self.name}: the soft range must lie within the hard range")
         return self
+
+    @property
+    def follows(self) -> set[str]:
+        """Names of the covariates that must be drawn before this one."""
+        samples = (self.sample, *(one.sample for one in self.given))
+        along = (s.along for s in samples if isinstance(s, LogNormal))
+        return {one.covariate for one in (*self.given, *along) if one is not None}
 
 
 class Renal(Frozen):
@@ -155,7 +162,7 @@ class LibraryModel(Frozen):
         if missing := needed - set(known):
             raise ValueError(f"covariates used but not described: {sorted(map(str, missing))}")
         for i, covariate in enumerate(self.covariates):
-            if late := {g.covariate for g in covariate.given} - set(known[:i]):
+            if late := covariate.follows - set(known[:i]):
                 raise ValueError(f"{covariate.name} is drawn before {sorted(late)}")
         return self
 
@@ -175,5 +182,9 @@ class LibraryModel(Frozen):
         return (
             *(parameter.formula() for parameter in self.population.parameters),
             f"omega^2 of log parameters: {spread} ({variability.convention})",
+            *(
+                f"{one.parameter} also carries {one.exponent:g} of the random effect of {one.of}"
+                for one in variability.shared
+            ),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",
         )

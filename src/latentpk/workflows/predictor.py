@@ -17,7 +17,7 @@ from latentpk.inference.trust import Domain, Range
 from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
-from latentpk.library.design import Design, Distribution, LogNormal, Normal
+from latentpk.library.design import Design
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published
@@ -154,8 +154,8 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    usual = np.array([_middle(c.sample) for c in card.required])
-    typical = np.exp(np.asarray(model.prior.location(jnp.asarray(usual))))
+    middle = jnp.array([c.sample.middle for c in card.required])
+    typical = np.exp(np.asarray(model.prior.location(middle)))
     return Predictor(
         name=card.name,
         model=model,
@@ -181,16 +181,6 @@ def published_predictor(card: LibraryModel) -> Predictor:
             "sha256": seal,
         },
     )
-
-
-def _middle(sample: Distribution) -> float:
-    """The middle of what a covariate usually is."""
-    match sample:
-        case LogNormal():
-            return sample.median
-        case Normal():
-            return sample.mean
-    return float(sample.probability > 0.5)
 
 
 def half_life(model: LatentModel, parameters: np.ndarray) -> float:
