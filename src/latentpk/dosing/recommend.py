@@ -153,8 +153,9 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     patient = posterior.patient()
     if not patient.model.decoder.linear:
         raise InputError(
-            "This model's decoder (grid) cannot tell what another regimen does. "
-            "Fit with --decoder compartment or kernel."
+            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
+            "decoder), and regimens are not judged yet. Write the planned doses into the file and "
+            "ask `exposure` or `forecast`, or fit with --decoder compartment or kernel."
         )
     if target.measure.kind == "auc_cum" and options.at == "ss":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from pydantic import Field
 
+from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.models.config import Frozen
 
 Positive = Annotated[float, Field(gt=0)]
