@@ -13,6 +13,7 @@ from latentpk.cli.options import (
     Female,
     Model,
     OutFile,
+    PriorWeight,
     Quiet,
     RenalCap,
     RenalName,
@@ -62,6 +63,7 @@ def forecast(
             min=100, help="Posterior draws of a subject. Without: the model's.", show_default=False
         ),
     ] = None,
+    prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
     renal_cap: RenalCap = None,
@@ -96,6 +98,7 @@ def forecast(
         ties=ties.value,
         condition_until=condition_until,
     )
+    predictor = predictor.flattened(prior_weight)
     with console.progress() as progress:
         table = predictor.forecast(cohort, progress=progress, **options)
     write_file(out, csv_text(table))
