@@ -202,3 +202,37 @@ def test_a_published_model_forecasts_without_training(patient):
     result = run("forecast", "vancomycin-goti-2018", patient, "--out", out)
     assert result.exit_code == 0, result.stderr
     assert len(out.read_text().splitlines()) == 3
+
+
+def test_an_average_over_models_shows_each(patient):
+    out = patient.with_suffix(".json")
+    names = "vancomycin-goti-2018+vancomycin-buelga-2005"
+    options = ("--metric", "auc24", "--each-level", "--draws", "1024", "--out", out)
+    result = run("exposure", names, patient, *options)
+    assert result.exit_code == 0, result.stderr
+    (one,) = json.loads(out.read_text())["subjects"]
+    assert "+".join(model["name"] for model in one["models"]) == names
+    assert [step["levels"] for step in one["sequence"]] == [0, 1, 2]
+    for said in ("vancomycin-buelga-2005 (weight ", "after 1 level: "):
+        assert said in result.stdout
+    assert result.stdout.count("Equal times") == 1
+
+
+def test_what_each_model_lacks_is_said_at_once(patient):
+    out = patient.with_suffix(".json")
+    names = "vancomycin-colin-2019+vancomycin-goti-2018+nothing+busulfan-choe-2012"
+    result = run("exposure", names, patient, "--metric", "auc24", "--out", out)
+    assert result.exit_code == 2
+    for said in ("vancomycin-colin-2019: ", "PMA", "nothing: ", "busulfan-choe-2012: ", "SEX"):
+        assert said in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("weight", ["0", "1.5", "nan"])
+def test_a_prior_weight_out_of_range_is_bad_input(patient, weight):
+    out = patient.with_suffix(".json")
+    options = ("--metric", "auc24", "--prior-weight", weight, "--out", out)
+    result = run("exposure", "vancomycin-goti-2018", patient, *options)
+    assert result.exit_code == 2
+    assert "prior's weight" in result.stderr
+    assert not out.exists()

@@ -9,9 +9,11 @@ import pytest
 from scipy.stats import norm
 
 from latentpk import read_nonmem
+from latentpk.dosing.exposure import Window, heights
 from latentpk.dosing.metric import parse_metric
 from latentpk.errors import InputError
-from latentpk.workflows.averaging import Panel
+from latentpk.inference.averaging import Panel
+from latentpk.workflows.averaging import forecast
 from latentpk.workflows.exposure import Question, exposures
 from latentpk.workflows.predictor import open_predictor
 
@@ -29,6 +31,10 @@ def pairs_of(rows, *names):
     frame = pl.read_csv(rows.encode())
     predictors = [open_predictor(name) for name in names]
     return [(one, read_nonmem(frame, **one.reading, purpose="forecast")) for one in predictors]
+
+
+def panel_of(posteriors):
+    return Panel.of([one.say(name) for name, one in zip(NAMES, posteriors, strict=False)])
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,7 @@ def test_the_average_lies_between_its_models_and_shows_them(both):
 def test_models_are_equally_likely_before_the_first_level():
     rows = "\n".join(ROWS.splitlines()[:3]) + "\n"
     pairs = pairs_of(rows, *NAMES)
-    panel = Panel.of(NAMES, [one.posterior(cohort[0], draws=128) for one, cohort in pairs])
+    panel = panel_of([one.posterior(cohort[0], draws=128) for one, cohort in pairs])
     np.testing.assert_allclose(panel.weight, 0.5, atol=1e-12)
 
 
@@ -98,11 +104,11 @@ def test_a_model_that_refuses_the_patient_is_not_heard():
     refusing = replace(posteriors[0].gates[1], verdict="refuse", reason="Too heavy.")
     gates = (posteriors[0].gates[0], refusing, posteriors[0].gates[2])
     barred = replace(posteriors[0], gates=gates)
-    panel = Panel.of(NAMES, [barred, posteriors[1]])
+    panel = panel_of([barred, posteriors[1]])
     np.testing.assert_array_equal(panel.weight, [0.0, 1.0])
     assert panel.verdict == "ok"
     assert panel.reasons == ["vancomycin-goti-2018 (weight 0.00): Too heavy."]
-    alone = Panel.of(NAMES[:1], [barred])
+    alone = panel_of([barred])
     assert alone.verdict == "refuse"
 
 
@@ -111,7 +117,7 @@ def test_the_verdict_is_that_of_half_the_weight():
     doubtful = replace(posteriors[1].gates[2], verdict="caution", reason="Odd levels.")
     second = replace(posteriors[1], gates=(*posteriors[1].gates[:2], doubtful))
     for share, expected in ((0.6, "caution"), (0.4, "ok")):
-        panel = Panel(NAMES, (posteriors[0], second), np.array([1 - share, share]))
+        panel = Panel(panel_of([posteriors[0], second]).says, np.array([1 - share, share]))
         assert panel.verdict == expected
 
 
@@ -151,3 +157,31 @@ def test_a_flatter_prior_moves_the_mode_towards_the_levels():
     for weight in (0.0, -1.0, 1.5, float("nan")):
         with pytest.raises(InputError, match="prior's weight"):
             predictor.flattened(weight)
+
+
+ASKED = ROWS + "7,40,2,0,0,,1,70,90,0,50\n"
+
+
+def test_an_averaged_forecast_is_the_mixture_of_its_models():
+    """The quantile where the mixture's distribution function is 5, 50 and 95 %."""
+    pairs = pairs_of(ASKED, *NAMES)
+    found = forecast(pairs, draws=4096).tail(1)
+    posteriors = [one.posterior(cohort[0], draws=4096) for one, cohort in pairs]
+    weight = panel_of(posteriors).weight
+    window = Window(40.0, 41.0, np.array([40.0, 41.0]), np.full(2, np.inf))
+    curves = [heights(one.patient(), window)[:, 0] for one in posteriors]
+    for column, level in (("LO", 0.05), ("IPRED", 0.5), ("HI", 0.95)):
+        value = found[column][0]
+        below = [p.found.weight[0] @ (c <= value) for p, c in zip(posteriors, curves, strict=True)]
+        assert np.dot(weight, below) == pytest.approx(level, abs=0.015), column
+    own = [one.forecast(cohort).tail(1) for one, cohort in pairs]
+    assert found["PRED"][0] == pytest.approx(np.mean([table["PRED"][0] for table in own]))
+    assert found["PI_LO"][0] < found["LO"][0] < found["HI"][0] < found["PI_HI"][0]
+    assert found["REASON"][0].startswith("Averaged: ")
+
+
+def test_one_model_is_a_panel_of_one():
+    pairs = pairs_of(ASKED, NAMES[0])
+    predictor, cohort = pairs[0]
+    assert forecast(pairs).equals(predictor.forecast(cohort))
+    assert predictor.forecast(cohort)["REASON"].to_list() == [""] * 3

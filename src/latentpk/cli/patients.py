@@ -51,6 +51,7 @@ def read_panel(
     derive: dict[str, Any] | None = None,
     purpose: Literal["forecast", "dose"] = "forecast",
     prior_weight: float = 1.0,
+    **options: Any,
 ) -> "list[tuple[Predictor, Cohort]]":
     """Open one model or several joined by +, and read the file as each asks.
 
@@ -62,6 +63,7 @@ def read_panel(
         derive: What may be computed, from `derivation`; None takes each model's.
         purpose: What the file must be good for.
         prior_weight: Share of each model's prior that counts.
+        **options: More of `read_nonmem`.
 
     Raises:
         InputError: One of them cannot be used.
@@ -73,7 +75,7 @@ def read_panel(
     for name in names:
         try:
             predictor, cohort = _read(
-                console, name, data, units=units, derive=derive, purpose=purpose
+                console, name, data, units=units, derive=derive, purpose=purpose, **options
             )
         except InputError as error:
             if len(names) == 1:

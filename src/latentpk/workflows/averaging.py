@@ -1,95 +1,51 @@
-"""Several models of one drug asked together, each weighed by how well it explains the levels."""
+"""Several models of one drug asked together about the same patients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
-from jaxtyping import Float
+import polars as pl
 
 from latentpk.errors import InputError
-from latentpk.inference.trust import Verdict, reasons, worst
+from latentpk.inference.posterior import PosteriorSettings
 from latentpk.records.subject import Cohort
-from latentpk.workflows.patient import Posterior
+from latentpk.workflows.forecast import Progress, forecast_table
 from latentpk.workflows.predictor import Predictor
 
-HEARD = 0.05  # a model of less weight need not be explained
 Pair = tuple[Predictor, Cohort]
 
 
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """What several models say of one patient; of one model, that model with weight 1.
+def forecast(
+    pairs: Sequence[Pair], *, draws: int = 1024, seed: int = 0, progress: Progress | None = None
+) -> pl.DataFrame:
+    """Forecast a cohort by one model, or by the average of several.
 
-    Attributes:
-        names: Of the models.
-        posteriors: One for each.
-        weight: Posterior probabilities of the models, which sum to 1, shape (model,).
+    Args:
+        pairs: A model with the cohort read by its `reading`; several models of one drug, each
+            with the same patients, are weighed by the marginal likelihood of the levels.
+        draws: Posterior draws of a subject.
+        seed: Of the draws.
+        progress: Called with (done, total, label).
+
+    Returns:
+        Columns as `forecast_table` gives them.
+
+    Raises:
+        InputError: A cohort of another model, models that cannot be averaged.
     """
+    check_alike(pairs)
+    settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
+    voices = [predictor.voice(cohort, settings) for predictor, cohort in pairs]
+    return forecast_table(voices, progress=progress)
 
-    names: tuple[str, ...]
-    posteriors: tuple[Posterior, ...]
-    weight: Float[np.ndarray, " model"]
 
-    @staticmethod
-    def of(names: Sequence[str], posteriors: Sequence[Posterior]) -> "Panel":
-        r"""Weigh models by the marginal likelihood of the patient's levels.
-
-        .. math:: w_m = \frac{p(y | m)}{\sum_k p(y | k)}
-
-        All are equally likely before the first level. A model that refuses the patient (gate A
-        or B: no posterior, or a patient it was not built for) has no weight, unless all refuse.
-        """
-        # without levels the evidence is 1; its estimate is not quite
-        log = np.array(
-            [float(one.found.log_evidence[0]) * (len(one.subject.levels) > 0) for one in posteriors]
-        )
-        barred = np.array([worst(one.gates[:2]) == "refuse" for one in posteriors])
-        barred |= ~np.isfinite(log)
-        if barred.all():
-            equal = np.full(len(posteriors), 1 / len(posteriors))
-            return Panel(tuple(names), tuple(posteriors), equal)
-        log = np.where(barred, -np.inf, log)
-        weight = np.exp(log - log.max())
-        return Panel(tuple(names), tuple(posteriors), weight / weight.sum())
-
-    @property
-    def ess(self) -> float:
-        """Effective draws of the models' draws together."""
-        each = np.array([float(one.found.ess[0]) for one in self.posteriors])
-        return float(1 / np.sum(self.weight**2 / each))
-
-    @property
-    def verdict(self) -> Verdict:
-        """The mildest verdict that models of at least half the weight agree to be deserved.
-
-        `refuse` where such models refuse, `caution` where such models refuse or caution.
-        """
-        found = [worst(one.gates) for one in self.posteriors]
-
-        def half(stricter: tuple[Verdict, ...]) -> bool:
-            against = [w for w, v in zip(self.weight, found, strict=True) if v in stricter]
-            return bool(sum(against) >= 0.5 - 1e-9)
-
-        if half(("refuse",)):
-            return "refuse"
-        return "caution" if half(("refuse", "caution")) else "ok"
-
-    @property
-    def reasons(self) -> list[str]:
-        """What the gates of each model with weight have to say, and whom no weight was given."""
-        if len(self.names) == 1:
-            return reasons(self.posteriors[0].gates)
-        said = []
-        for name, one, weight in zip(self.names, self.posteriors, self.weight, strict=True):
-            told = " ".join(reasons(one.gates))
-            if told and (weight >= HEARD or worst(one.gates[:2]) == "refuse"):
-                said.append(f"{name} (weight {weight:.2f}): {told}")
-        return said
-
-    def mixed(self, weights: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, " draws"]:
-        """Weights of the models' draws, one after another."""
-        pairs = zip(self.weight, weights, strict=True)
-        return np.concatenate([share * weight for share, weight in pairs])
+def asked_alike(pairs: Sequence[Pair], asked: Cohort) -> list[Pair]:
+    """The same models asked for the output rows of the first one's changed cohort."""
+    rows = {subject.id: subject.outputs for subject in asked}
+    found = []
+    for predictor, cohort in pairs:
+        kept = [replace(s, outputs=rows[s.id]) for s in cohort if s.id in rows]
+        found.append((predictor, replace(cohort, subjects=tuple(kept))))
+    return found
 
 
 def check_alike(pairs: Sequence[Pair]) -> None:

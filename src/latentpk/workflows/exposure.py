@@ -11,9 +11,11 @@ from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantile
 from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.recommend import last_dose, usual_interval
 from latentpk.errors import InputError
+from latentpk.inference.averaging import Panel
 from latentpk.inference.trust import worst
 from latentpk.records.subject import Cohort
-from latentpk.workflows.averaging import Pair, Panel, check_alike
+from latentpk.workflows.averaging import Pair, check_alike
+from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
 LEVEL = 0.9  # of the interval from lo to hi
@@ -84,7 +86,7 @@ def exposures(
     names = [one.name for one, _ in pairs]
     found: list[dict[str, Any]] = []
     for few in steps:
-        answers = [_one(Panel.of(names, next(voices)), question, factor) for _ in few]
+        answers = [_one(names, next(voices), question, factor) for _ in few]
         found.append(answers[-1] | ({"sequence": answers} if each else {}))
         if progress is not None:
             progress(len(found), len(cohort), "exposures")
@@ -126,11 +128,15 @@ def _end(value: float) -> float | None:
     return value if np.isfinite(value) else None  # JSON has no infinity
 
 
-def _one(panel: Panel, question: Question, factor: float) -> dict[str, Any]:
-    """What a panel says of one subject."""
+def _one(
+    names: Sequence[str], posteriors: Sequence[Posterior], question: Question, factor: float
+) -> dict[str, Any]:
+    """What one model or several say of one subject."""
+    said = zip(names, posteriors, strict=True)
+    panel = Panel.of([posterior.say(name) for name, posterior in said])
     told: list[str] = []
     values, points, weights = [], [], []
-    for posterior in panel.posteriors:
+    for posterior in posteriors:
         patient = posterior.patient()
         value, assumed = exposure_of(patient, question)
         point, _ = exposure_of(patient.at_mode(posterior.mode), question)
@@ -141,7 +147,7 @@ def _one(panel: Panel, question: Question, factor: float) -> dict[str, Any]:
     verdict = panel.verdict
     if told and verdict == "ok":
         verdict = "caution"
-    subject = panel.posteriors[0].subject
+    subject = posteriors[0].subject
     answer = {
         "id": subject.id,
         "levels": len(subject.levels),
@@ -151,9 +157,9 @@ def _one(panel: Panel, question: Question, factor: float) -> dict[str, Any]:
         "verdict": verdict,
         "reasons": [*panel.reasons, *told],
     }
-    if len(panel.names) == 1:
+    if len(names) == 1:
         return answer
-    own = zip(panel.names, panel.posteriors, panel.weight, values, points, weights, strict=True)
+    own = zip(names, posteriors, panel.weight, values, points, weights, strict=True)
     models = [
         {
             "name": name,

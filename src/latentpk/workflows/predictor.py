@@ -23,7 +23,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
-from latentpk.workflows.forecast import Judge, forecast_table
+from latentpk.workflows.forecast import Judge, Voice, forecast_table
 from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
@@ -138,14 +138,13 @@ class Predictor:
         """Forecast a cohort; see `forecast_table` for the columns."""
         self.check(cohort)
         settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
+        return forecast_table([self.voice(cohort, settings)], progress=progress)
+
+    def voice(self, cohort: Cohort, settings: PosteriorSettings) -> Voice:
+        """This model asked about a cohort."""
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
-        return forecast_table(
-            self.model,
-            dosed,
-            undecided=self.undecided,
-            judge=Judge(self.domain, settings, self.half_life),
-            progress=progress,
-        )
+        judge = Judge(self.domain, settings, self.half_life)
+        return Voice(self.name, self.model, dosed, self.undecided, judge)
 
     def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:
         """Half-life of the typical patient with these covariates, the slowest mode [h]."""
