@@ -33,6 +33,9 @@ def forecast(
         InputError: A cohort of another model, models that cannot be averaged.
     """
     check_alike(pairs)
+    if len(pairs) == 1:
+        predictor, cohort = pairs[0]
+        return predictor.forecast(cohort, draws=draws, seed=seed, progress=progress)
     settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
     voices = [predictor.voice(cohort, settings) for predictor, cohort in pairs]
     return forecast_table(voices, progress=progress)
