@@ -166,6 +166,16 @@ def test_bad_wishes_are_bad_input(patient, options, said):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("target", ["trough=0:0.3", "auc24=1:8", "ft_mic=100@0.2"])
+def test_a_target_below_the_assays_limit_is_bad_input(patient, target):
+    rows = [line + (",LLOQ" if i == 0 else ",0.5") for i, line in enumerate(PATIENT.splitlines())]
+    patient.write_text("\n".join(rows) + "\n")
+    result, out = dose(patient, target=target)
+    assert result.exit_code == 2
+    assert "limit of quantification, 0.5" in result.stderr
+    assert not out.exists()
+
+
 def test_two_patients_are_one_too_many(patient):
     patient.write_text(PATIENT + PATIENT.split("\n", 1)[1].replace("7,", "8,", 6))
     result, out = dose(patient)

@@ -98,6 +98,7 @@ def advise(
     aim = target if named else _scaled(target, level)
     shown = _scaled(target, 1 / level) if named else target
     shown = shown.model_copy(update={"unit": unit_of(target.measure, cohort)})
+    _check_measurable(aim, cohort)
     answer = recommend(posterior, aim, options)
     inputs = {
         "target": shown.model_dump(exclude={"name"})
@@ -117,6 +118,33 @@ def advise(
         "computed": list(cohort.computed),
     }
     return _json(unit, predictor, posterior, answer, inputs), answer, posterior
+
+
+def _check_measurable(target: Target, cohort: Cohort) -> None:
+    """Refuse a target that no level of this assay can show to be met.
+
+    An area is read as the mean concentration that gives it.
+
+    Raises:
+        InputError: The whole target lies below the largest limit of quantification.
+    """
+    limits = cohort[0].levels.lloq
+    limit = float(np.max(limits[np.isfinite(limits)], initial=0.0))
+    metric = target.measure
+    if metric.kind == "auc_cum":
+        return
+    if metric.kind == "ft_mic":
+        top = (metric.mic or 0.0) / metric.unbound
+    else:
+        top = (target.high or target.low) / (metric.hours if metric.kind == "auc" else 1.0)
+    if top < limit:
+        unit = cohort.units.factor("DV")
+        raise InputError(
+            f"The target {target.describe()} asks for concentrations up to {top / unit:.4g} "
+            f"{cohort.units.unit('DV')}, below the assay's limit of quantification, "
+            f"{limit / unit:.4g}: no level could show whether it is met. Check the target and its "
+            "unit, or the LLOQ column."
+        )
 
 
 @dataclass(frozen=True, eq=False)
