@@ -3,6 +3,7 @@
 import html
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -246,3 +247,21 @@ def test_a_prior_weight_out_of_range_is_bad_input(patient, weight):
     assert result.exit_code == 2
     assert "prior's weight" in result.stderr
     assert not out.exists()
+
+
+def test_a_dose_by_several_models(patient):
+    page = patient.with_suffix(".html")
+    names = "vancomycin-goti-2018+vancomycin-buelga-2005"
+    result, out = dose(patient, "--report", page, model=names)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    weights = [one["weight"] for one in found["posterior"]["models"]]
+    assert sum(weights) == pytest.approx(1)
+    for one in found["alternatives"]:
+        chances = [said["probability"] for said in one["models"]]
+        assert one["probability"] == pytest.approx(np.dot(weights, chances), abs=1e-9)
+    text = page.read_text()
+    assert "What each model says" in text
+    assert text.count("vancomycin-buelga-2005") > 1
+    assert "another model of the same drug may say otherwise" not in text
+    assert "vancomycin-buelga-2005: weight 0." in result.stdout

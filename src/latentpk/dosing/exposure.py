@@ -1,5 +1,6 @@
 """Exposures of one patient under posterior draws: areas in closed form, the rest from the curve."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +54,63 @@ class Patient:
     def _with(self, record: Record) -> "Patient":
         return Patient(self.model, record, self.eps, self.weight)
 
+    @property
+    def parts(self) -> "tuple[Patient, ...]":
+        """One model's view: itself."""
+        return (self,)
+
+    def some(self, index: np.ndarray) -> "Patient":
+        """The same patient with the draws at `index`, equally weighted."""
+        size = len(index)
+        return Patient(self.model, self.record, self.eps[index], np.full(size, 1 / size))
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """One patient as several models see it; the draws of one follow those of another.
+
+    Attributes:
+        parts: The patient as each model sees it, with the same doses and levels.
+        share: Weights of the models, above 0, which sum to 1, shape (part,).
+    """
+
+    parts: tuple[Patient, ...]
+    share: Float[np.ndarray, " part"]
+
+    @property
+    def record(self) -> Record:
+        """The first model's record: doses and levels are every model's."""
+        return self.parts[0].record
+
+    @property
+    def weight(self) -> Float[np.ndarray, " draw"]:
+        """Weights of all draws, which sum to 1."""
+        pairs = zip(self.share, self.parts, strict=True)
+        return np.concatenate([share * part.weight for share, part in pairs])
+
+    def given(self, doses: Doses) -> "Mixture":
+        """The same patient with other doses."""
+        return Mixture(tuple(part.given(doses) for part in self.parts), self.share)
+
+    def settled(self) -> "Mixture":
+        """The same patient with the last covariates for ever."""
+        return Mixture(tuple(part.settled() for part in self.parts), self.share)
+
+    def some(self, index: np.ndarray) -> "Mixture":
+        """The same patient with the draws at `index`, increasing, equally weighted."""
+        sizes = [part.weight.size for part in self.parts]
+        whose = np.searchsorted(np.cumsum(sizes), index, side="right")
+        first = np.cumsum([0, *sizes])
+        few = [
+            (part.some(index[whose == k] - first[k]), np.mean(whose == k))
+            for k, part in enumerate(self.parts)
+            if np.any(whose == k)
+        ]
+        return Mixture(tuple(part for part, _ in few), np.array([share for _, share in few]))
+
+
+Seen = Patient | Mixture
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -91,20 +149,30 @@ class Window:
         )
 
 
-def heights(patient: Patient, window: Window) -> Float[np.ndarray, "draw time"]:
+def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:
     """Concentrations of every draw over a window [mg/L], never negative."""
-    curves = _heights(patient.model, patient.record, patient.eps, window.time, window.order)
-    return np.maximum(np.asarray(curves), 0.0)
+    curves = [
+        _heights(part.model, part.record, part.eps, window.time, window.order)
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(curves), 0.0)
 
 
-def areas(patient: Patient, start: float, end: float) -> Float[np.ndarray, " draw"]:
+def areas(patient: Seen, start: float, end: float) -> Float[np.ndarray, " draw"]:
     """Areas under the curve of every draw from start to end [mg h/L], never negative."""
-    found = _areas(patient.model, patient.record, patient.eps, np.float64(start), np.float64(end))
-    return np.maximum(np.asarray(found), 0.0)
+    found = [
+        _areas(part.model, part.record, part.eps, np.float64(start), np.float64(end))
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(found), 0.0)
+
+
+def _joined(parts: Sequence[Array]) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def measure(
-    metric: Metric, patient: Patient, start: float, *, first: float = 0.0
+    metric: Metric, patient: Seen, start: float, *, first: float = 0.0
 ) -> Float[np.ndarray, " draw"]:
     """A metric of every draw over the window that begins at `start`.
 
@@ -128,9 +196,7 @@ def measure(
     return of_curve(metric, window, heights(patient, window))
 
 
-def at_steady_state(
-    metric: Metric, patient: Patient, interval: float
-) -> Float[np.ndarray, " draw"]:
+def at_steady_state(metric: Metric, patient: Seen, interval: float) -> Float[np.ndarray, " draw"]:
     """A metric of every draw over one interval at steady state.
 
     An area is brought to `metric.hours`: where the interval is no divisor of them this is the

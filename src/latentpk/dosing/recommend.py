@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
 from latentpk.dosing.exposure import (
-    Patient,
+    Seen,
     Window,
     at_steady_state,
     heights,
@@ -48,7 +48,7 @@ class Informed(Protocol):
         """Seed of its draws."""
         ...
 
-    def patient(self) -> Patient:
+    def patient(self) -> Seen:
         """The record and the draws."""
         ...
 
@@ -82,6 +82,19 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What one model of several says of a regimen.
+
+    Attributes:
+        probability: That the exposure lies in the target's range.
+        exposure: At the time asked.
+    """
+
+    probability: float
+    exposure: Spread
+
+
+@dataclass(frozen=True)
 class Alternative:
     """One regimen with what it would do.
 
@@ -92,6 +105,7 @@ class Alternative:
         expected_loss: Posterior mean of |best value - exposure|, in the target's unit.
         exposure: At the time asked.
         first_day: Over the first 24 h after the start.
+        opinions: What each model says where there are several; empty for one.
     """
 
     regimen: Regimen
@@ -100,6 +114,7 @@ class Alternative:
     expected_loss: float
     exposure: Spread
     first_day: Spread
+    opinions: tuple[Opinion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +166,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
             steady state.
     """
     patient = posterior.patient()
-    if not patient.model.decoder.linear:
+    if not all(part.model.decoder.linear for part in patient.parts):
         raise InputError(
             "In this model the effects of doses do not add up (a nonlinear system, or the grid "
             "decoder), and regimens are not judged yet. Write the planned doses into the file and "
@@ -195,7 +210,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     )
 
 
-def due(patient: Patient) -> float:
+def due(patient: Seen) -> float:
     """When the next dose is due [h]: an interval after the last one, not before the last level."""
     doses, levels = patient.record.doses, patient.record.time[np.asarray(patient.record.mask)]
     given = _times_given(doses)
@@ -205,7 +220,7 @@ def due(patient: Patient) -> float:
     return max(float(given[-1]) + (usual_interval(patient) or 0.0), latest)
 
 
-def usual_interval(patient: Patient) -> float | None:
+def usual_interval(patient: Seen) -> float | None:
     """The interval of the last doses [h]: their II, else the gap between them; None if unknown."""
     doses = patient.record.doses
     given = np.unique(_times_given(doses))
@@ -218,7 +233,7 @@ def usual_interval(patient: Patient) -> float | None:
     return float(given[-1] - given[-2]) if given.size > 1 else None
 
 
-def last_dose(patient: Patient) -> tuple[float, float, float]:
+def last_dose(patient: Seen) -> tuple[float, float, float]:
     """Amount [mg], duration [h] and site (1 absorption, 0 central) of the last dose.
 
     Raises:
@@ -275,7 +290,7 @@ def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
 class _Judge:
     """One patient's regimens against one target."""
 
-    patient: Patient
+    patient: Seen
     target: Target
     options: DoseOptions
     start: float
@@ -311,7 +326,8 @@ class _Judge:
         weight, target = self.patient.weight, self.target
         values = self.exposures(regimens[0]).of(regimens)
         first = self.first_day(regimens[0]).of(regimens)
-        inside = ((values >= target.low) & (values <= (target.high or np.inf))) @ weight
+        within = (values >= target.low) & (values <= (target.high or np.inf))
+        inside = within @ weight
         limit = target.limit
         toxic = None if limit is None else (values > limit) @ weight
         loss = np.abs(target.aim - values) @ weight
@@ -323,9 +339,22 @@ class _Judge:
                 expected_loss=float(loss[i]),
                 exposure=spread(values[i], weight),
                 first_day=spread(first[i], weight),
+                opinions=self._opinions(values[i], within[i]),
             )
             for i, regimen in enumerate(regimens)
         ]
+
+    def _opinions(self, values: np.ndarray, within: np.ndarray) -> tuple[Opinion, ...]:
+        """What each of several models says of one regimen."""
+        parts = self.patient.parts
+        if len(parts) == 1:
+            return ()
+        cuts = np.cumsum([part.weight.size for part in parts])[:-1]
+        each = zip(parts, np.split(values, cuts), np.split(within, cuts), strict=True)
+        return tuple(
+            Opinion(float(inside @ part.weight), spread(own, part.weight))
+            for part, own, inside in each
+        )
 
     def exposures(self, regimen: Regimen) -> _Line:
         """The target's metric at the time asked."""
@@ -431,13 +460,13 @@ class _Judge:
         )
         return float(found.x)
 
-    def given(self, regimen: Regimen) -> Patient:
+    def given(self, regimen: Regimen) -> Seen:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
         return put_on(self.patient, regimen, self.start, end, self.options.depot)
 
 
-def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: float) -> Patient:
+def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: float) -> Seen:
     """A patient on a regimen: the doses given before its start, and its own up to an end.
 
     Args:
@@ -466,7 +495,7 @@ def _times_given(doses: Doses) -> np.ndarray:
     return np.sort(np.asarray(doses.time)[given])
 
 
-def _until(patient: Patient, start: float) -> Patient:
+def _until(patient: Seen, start: float) -> Seen:
     """The patient with only the doses before a time; what was planned after it is replaced."""
     doses = patient.record.doses
     given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
@@ -486,7 +515,7 @@ def _weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
     return float(values[ranked][np.searchsorted(share, share[-1] / 2)])
 
 
-def _hold(patient: Patient, target: Target, start: float) -> float | None:
+def _hold(patient: Seen, target: Target, start: float) -> float | None:
     """When to dose again, where the concentration now is above what the target allows.
 
     An area's limit is read as the mean concentration that would give it.

@@ -76,32 +76,46 @@ class Panel:
         return float(1 / np.sum(self.weight**2 / each))
 
     @property
-    def verdict(self) -> Verdict:
-        """The mildest verdict that models of at least half the weight agree to be deserved.
+    def gates(self) -> Gates:
+        """Gates A, B and C of the panel.
 
-        `refuse` where such models refuse, `caution` where such models refuse or caution.
+        Each gives the mildest verdict that models of at least half the weight agree to be
+        deserved, the value of the weightiest model, and what each model with weight has to say;
+        also why one has none.
         """
-        found = [worst(say.gates) for say in self.says]
+        if len(self.says) == 1:
+            return self.says[0].gates
+        return tuple(self._gate(k) for k in range(len(self.says[0].gates)))
 
-        def half(stricter: tuple[Verdict, ...]) -> bool:
-            against = [w for w, v in zip(self.weight, found, strict=True) if v in stricter]
-            return bool(sum(against) >= 0.5 - 1e-9)
-
-        if half(("refuse",)):
-            return "refuse"
-        return "caution" if half(("refuse", "caution")) else "ok"
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the panel's gates."""
+        return worst(self.gates)
 
     @property
     def reasons(self) -> list[str]:
-        """What the gates of each model with weight have to say, and why one has none."""
-        if len(self.says) == 1:
-            return reasons(self.says[0].gates)
-        said = []
-        for say, weight in zip(self.says, self.weight, strict=True):
-            told = " ".join(reasons(say.gates))
-            if told and (weight >= HEARD or worst(say.gates[:2]) == "refuse"):
-                said.append(f"{say.name} (weight {weight:.2f}): {told}")
-        return said
+        """Everything there is to say against the answer, refusals first."""
+        return reasons(self.gates)
+
+    def _gate(self, k: int) -> Trust:
+        each = [say.gates[k] for say in self.says]
+
+        def half(stricter: tuple[Verdict, ...]) -> bool:
+            against = [
+                w for w, one in zip(self.weight, each, strict=True) if one.verdict in stricter
+            ]
+            return bool(sum(against) >= 0.5 - 1e-9)
+
+        verdict: Verdict = "refuse" if half(("refuse",)) else "ok"
+        if verdict == "ok" and half(("refuse", "caution")):
+            verdict = "caution"
+        said = [
+            f"{say.name} (weight {weight:.2f}): {one.reason}"
+            for say, one, weight in zip(self.says, each, self.weight, strict=True)
+            if one.reason and (weight >= HEARD or worst(say.gates[:2]) == "refuse")
+        ]
+        first = each[self.first]
+        return Trust(verdict, " ".join(said), first.gate, first.value, first.threshold)
 
     def describe(self) -> str:
         """The models with their weights, the weightiest first; empty for one model."""

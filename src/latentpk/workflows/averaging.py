@@ -1,17 +1,69 @@
 """Several models of one drug asked together about the same patients."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
+from latentpk.dosing.exposure import Mixture, Seen
 from latentpk.errors import InputError
+from latentpk.inference.averaging import Panel
 from latentpk.inference.posterior import PosteriorSettings
+from latentpk.inference.trust import Trust
 from latentpk.records.subject import Cohort
 from latentpk.workflows.forecast import Progress, forecast_table
+from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor
 
 Pair = tuple[Predictor, Cohort]
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The posterior of one patient under several models; of one model, that posterior.
+
+    Attributes:
+        panel: The models' weights, and what they have to say.
+        posteriors: One for each model.
+    """
+
+    panel: Panel
+    posteriors: tuple[Posterior, ...]
+
+    @staticmethod
+    def of(names: Sequence[str], posteriors: Sequence[Posterior]) -> "Average":
+        """Weigh the posteriors of one patient."""
+        said = zip(names, posteriors, strict=True)
+        panel = Panel.of([posterior.say(name) for name, posterior in said])
+        return Average(panel, tuple(posteriors))
+
+    @property
+    def first(self) -> Posterior:
+        """The posterior of the weightiest model."""
+        return self.posteriors[self.panel.first]
+
+    @property
+    def gates(self) -> tuple[Trust, ...]:
+        """The panel's gates A, B and C."""
+        return self.panel.gates
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draws."""
+        return self.posteriors[0].seed
+
+    @property
+    def heard(self) -> list[int]:
+        """Which models have weight."""
+        return [int(m) for m in np.flatnonzero(self.panel.weight > 0)]
+
+    def patient(self) -> Seen:
+        """The record, and the draws of the models with weight."""
+        if len(self.heard) == 1:
+            return self.posteriors[self.heard[0]].patient()
+        parts = tuple(self.posteriors[m].patient() for m in self.heard)
+        return Mixture(parts, self.panel.weight[self.heard])
 
 
 def forecast(

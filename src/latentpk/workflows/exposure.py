@@ -11,10 +11,9 @@ from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantile
 from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.recommend import last_dose, usual_interval
 from latentpk.errors import InputError
-from latentpk.inference.averaging import Panel
 from latentpk.inference.trust import worst
 from latentpk.records.subject import Cohort
-from latentpk.workflows.averaging import Pair, check_alike
+from latentpk.workflows.averaging import Average, Pair, check_alike
 from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
@@ -132,8 +131,7 @@ def _one(
     names: Sequence[str], posteriors: Sequence[Posterior], question: Question, factor: float
 ) -> dict[str, Any]:
     """What one model or several say of one subject."""
-    said = zip(names, posteriors, strict=True)
-    panel = Panel.of([posterior.say(name) for name, posterior in said])
+    panel = Average.of(names, posteriors).panel
     told: list[str] = []
     values, points, weights = [], [], []
     for posterior in posteriors:
