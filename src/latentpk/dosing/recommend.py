@@ -1,13 +1,15 @@
 """A dose and an interval from a patient's posterior: chances, losses, alternatives, a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
+from latentpk.compilation import threads
 from latentpk.dosing.exposure import (
     COARSE,
     Patient,
@@ -32,6 +34,8 @@ BAND = (0.05, 0.5, 0.95)
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
 DOUBLINGS = 60
 NEGLIGIBLE = 1e-12
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @runtime_checkable
@@ -315,7 +319,7 @@ class _Judge:
         kinds: dict[tuple[float, float], list[Regimen]] = {}
         for regimen in regimens:
             kinds.setdefault((regimen.interval, regimen.infusion), []).append(regimen)
-        return [one for few in kinds.values() for one in self._judged(few)]
+        return [one for few in _shared(self._judged, kinds.values()) for one in few]
 
     def rank(self, one: Alternative) -> tuple[float, ...]:
         """Best first: the chance of the range, less that of harm where a limit is named.
@@ -431,14 +435,11 @@ class _Judge:
 
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
         """For each interval and infusion, the amount of least expected loss."""
-        kinds = dict.fromkeys((r.interval, r.infusion) for r in regimens)
+        kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
+        amounts = _shared(self._best_amount, kinds)
         return [
-            {
-                "interval": interval,
-                "infusion": infusion,
-                "amount": self._best_amount(Regimen(1.0, interval, infusion)),
-            }
-            for interval, infusion in kinds
+            {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
+            for kind, amount in zip(kinds, amounts, strict=True)
         ]
 
     def _best_amount(self, kind: Regimen) -> float:
@@ -468,6 +469,14 @@ class _Judge:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
         return put_on(self.patient, regimen, self.start, end, self.options.depot)
+
+
+def _shared(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What work gives for each item: the first alone compiles, the others share the threads."""
+    first, *others = items
+    done = work(first)
+    with ThreadPoolExecutor(threads()) as pool:
+        return [done, *pool.map(work, others)]
 
 
 def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: float) -> Patient:
