@@ -15,8 +15,10 @@ from latentpk.kinetics.doses import Doses, Paths
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import SIZES, Record, padded_size
 
-Parts = tuple[Float[np.ndarray, "draw time"], ...]
+Parts = tuple[Float[np.ndarray, "time draw"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
+COARSE = 47  # of a window where many curves are read, or an extreme is then looked for again
+ZOOM = 8  # more points between the neighbours of an extreme
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,8 +194,7 @@ def measure(
         return areas(patient, min(first, start), start)
     if metric.kind == "average":
         return areas(patient, start, end) / metric.hours
-    window = Window.of(start, end, patient.record.doses)
-    return of_curve(metric, window, heights(patient, window))
+    return _of_window(metric, patient, start, end)
 
 
 def at_steady_state(metric: Metric, patient: Seen, interval: float) -> Float[np.ndarray, " draw"]:
@@ -213,8 +214,25 @@ def at_steady_state(metric: Metric, patient: Seen, interval: float) -> Float[np.
     if metric.kind in ("auc", "average"):
         hours = metric.hours if metric.kind == "auc" else 1.0
         return areas(patient, 0.0, interval) * hours / interval
-    window = Window.of(0.0, interval, patient.record.doses)
-    return of_curve(metric, window, heights(patient, window))
+    return _of_window(metric, patient, 0.0, interval)
+
+
+def _of_window(
+    metric: Metric, patient: Seen, start: float, end: float
+) -> Float[np.ndarray, " draw"]:
+    """A metric read off every draw's curve over a window."""
+    doses = patient.record.doses
+    if metric.kind == "ft_mic":
+        window = Window.of(start, end, doses)
+        return of_curve(metric, window, heights(patient, window))
+    window = Window.of(start, end, doses, COARSE)
+    sign = 1.0 if metric.kind == "peak" else -1.0
+    moments = window.time, window.order
+    found = [
+        _extreme(part.model, part.record, part.eps, moments, np.float64(sign))
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(found), 0.0)
 
 
 def of_curve(
@@ -232,15 +250,14 @@ def of_sums(
     Args:
         metric: trough, peak or ft_mic.
         window: Where the curves are looked at.
-        parts: Curves of every draw, each (draw, time).
+        parts: Curves of every draw, each (time, draw) and contiguous: a step of the reading then
+            runs over all draws, which lie side by side.
         amounts: What each curve is multiplied by, shape (regimen, part).
 
     Returns:
         Values in `metric.unit`, shape (regimen, draw).
     """
-    # time first: each step then runs over all draws, which lie side by side
-    turned = tuple(np.ascontiguousarray(part.T) for part in parts)
-    return np.asarray(_of_sums(metric, _lengths(window), turned, amounts))
+    return np.asarray(_of_sums(metric, _lengths(window), parts, amounts))
 
 
 @eqx.filter_jit
@@ -307,6 +324,30 @@ def _heights(model: LatentModel, record: Record, eps: Any, time: Any, order: Any
 
 
 @eqx.filter_jit
+def _extreme(model: LatentModel, record: Record, eps: Any, moments: Any, sign: Any) -> Array:
+    """The highest concentration (sign 1) or the lowest (-1) of each draw, looked for twice.
+
+    The window holds both sides of whatever jumps, so that between two of its times a curve is
+    smooth: the neighbourhood of the best time is looked at again at ZOOM points.
+    """
+    location = model.location(record)
+    time, order = (jnp.asarray(one) for one in moments)
+    inside = jnp.arange(1, ZOOM + 1) / (ZOOM + 1)
+
+    def one(e: Array) -> Array:
+        first = sign * model.concentration(e, location, record, time, order)
+        best = jnp.argmax(first)
+        low = time[jnp.maximum(best - 1, 0)]
+        high = time[jnp.minimum(best + 1, time.size - 1)]
+        nearer = low + (high - low) * inside
+        after = jnp.full(ZOOM, jnp.inf)
+        second = sign * model.concentration(e, location, record, nearer, after)
+        return sign * jnp.maximum(first[best], jnp.max(second))
+
+    return jax.vmap(one)(jnp.asarray(eps))
+
+
+@eqx.filter_jit
 def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -> Array:
     location = model.location(record)
     window = jnp.asarray(start), jnp.asarray(end)
@@ -316,6 +357,7 @@ def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -
 def _padded(doses: Doses) -> Doses:
     """Pad to a compiled size; padding has amount, rate and time 0 and never counts."""
     size = doses.time.shape[0]
-    short = padded_size(max(size, 1), SIZES) - size
+    alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
+    short = 0 if alone else padded_size(max(size, 1), SIZES) - size
     fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
     return Doses(*fields)

@@ -1,14 +1,17 @@
 """A dose and an interval from a patient's posterior: chances, losses, alternatives, a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
+from latentpk.compilation import threads
 from latentpk.dosing.exposure import (
+    COARSE,
     Seen,
     Window,
     at_steady_state,
@@ -30,8 +33,9 @@ from latentpk.models.record import take
 BAND = (0.05, 0.5, 0.95)
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
 DOUBLINGS = 60
-COARSE = 49  # points of a window where many regimens are read, beside its events
 NEGLIGIBLE = 1e-12
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @runtime_checkable
@@ -263,6 +267,21 @@ class _Straight:
         rows = _amounts(regimens)
         return rows @ np.stack([self.base, self.unit, self.first])
 
+    def spreads(
+        self,
+        regimens: Sequence[Regimen],
+        values: Float[np.ndarray, "regimen draw"],
+        weight: Float[np.ndarray, " draw"],
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures; without a history all draws keep their order."""
+        if self.base.any() or self.first.any():
+            return [spread(row, weight) for row in values]
+        unit = spread(self.unit, weight)
+        return [
+            Spread(one.amount * unit.median, one.amount * unit.lo, one.amount * unit.hi)
+            for one in regimens
+        ]
+
 
 @dataclass(frozen=True, eq=False)
 class _Curved:
@@ -270,11 +289,21 @@ class _Curved:
 
     metric: Metric
     window: Window
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray]
+    parts: dict[int, Float[np.ndarray, "time draw"]]  # by column of `_amounts`; absent: zero
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
-        return of_sums(self.metric, self.window, self.parts, _amounts(regimens))
+        amounts = _amounts(regimens)[:, list(self.parts)]
+        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts)
+
+    def spreads(
+        self,
+        regimens: Sequence[Regimen],
+        values: Float[np.ndarray, "regimen draw"],
+        weight: Float[np.ndarray, " draw"],
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures."""
+        return [spread(row, weight) for row in values]
 
 
 _Line = _Straight | _Curved
@@ -305,7 +334,7 @@ class _Judge:
         kinds: dict[tuple[float, float], list[Regimen]] = {}
         for regimen in regimens:
             kinds.setdefault((regimen.interval, regimen.infusion), []).append(regimen)
-        return [one for few in kinds.values() for one in self._judged(few)]
+        return [one for few in _shared(self._judged, kinds.values()) for one in few]
 
     def rank(self, one: Alternative) -> tuple[float, ...]:
         """Best first: the chance of the range, less that of harm where a limit is named.
@@ -324,8 +353,11 @@ class _Judge:
     def _judged(self, regimens: Sequence[Regimen]) -> list[Alternative]:
         """Regimens of one interval and infusion."""
         weight, target = self.patient.weight, self.target
-        values = self.exposures(regimens[0]).of(regimens)
-        first = self.first_day(regimens[0]).of(regimens)
+        line, early = self.exposures(regimens[0]), self.first_day(regimens[0])
+        values, first = line.of(regimens), early.of(regimens)
+        exposure, first_day = (
+            one.spreads(regimens, found, weight) for one, found in ((line, values), (early, first))
+        )
         within = (values >= target.low) & (values <= (target.high or np.inf))
         inside = within @ weight
         limit = target.limit
@@ -337,8 +369,8 @@ class _Judge:
                 probability=float(inside[i]),
                 probability_toxic=None if toxic is None else float(toxic[i]),
                 expected_loss=float(loss[i]),
-                exposure=spread(values[i], weight),
-                first_day=spread(first[i], weight),
+                exposure=exposure[i],
+                first_day=first_day[i],
                 opinions=self._opinions(values[i], within[i]),
             )
             for i, regimen in enumerate(regimens)
@@ -385,25 +417,30 @@ class _Judge:
         if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
             return _Straight(none, at_steady_state(metric, patient, regimen.interval), none)
         window = Window.of(0.0, regimen.interval, one, COARSE)
-        unit = heights(patient, window)
-        nothing = np.zeros_like(unit)
-        return _Curved(metric, window, (nothing, unit, nothing))
+        return _Curved(metric, window, {1: _turned(heights(patient, window))})
 
     def _window(self, regimen: Regimen, metric: Metric, at: float) -> _Line:
         end = at if metric.kind == "auc_cum" else at + metric.hours
         plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self._depot)
         first = Doses(*(field[:1] for field in plan))
-        three = (self.patient, self.patient.given(plan), self.patient.given(first))
+        patients = {0: self.patient, 1: self.patient.given(plan)}
+        if self.options.practice.loading:
+            patients[2] = self.patient.given(first)
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
-            return _Straight(*(measure(metric, one, at, first=begin) for one in three))
+            lines: dict[Any, Any] = vars(self)["_lines"]
+            if (metric, at) not in lines:  # the history is that of every regimen
+                lines[metric, at] = measure(metric, self.patient, at, first=begin)
+            parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
+            none = [np.zeros_like(parts[0])] * (2 - len(parts))
+            return _Straight(lines[metric, at], *parts, *none)
         if metric.kind == "trough" and at == self.start:
             # the first interval begins low whatever is given: its troughs are its intervals' ends
             window = _interval_ends(self.start, regimen.interval)
         else:
             window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
-        base, unit, alone = (heights(one, window) for one in three)
-        return _Curved(metric, window, (base, unit, alone))
+        parts = {k: _turned(heights(one, window)) for k, one in patients.items()}
+        return _Curved(metric, window, parts)
 
     @property
     def _depot(self) -> float:
@@ -427,14 +464,11 @@ class _Judge:
 
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
         """For each interval and infusion, the amount of least expected loss."""
-        kinds = dict.fromkeys((r.interval, r.infusion) for r in regimens)
+        kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
+        amounts = _shared(self._best_amount, kinds)
         return [
-            {
-                "interval": interval,
-                "infusion": infusion,
-                "amount": self._best_amount(Regimen(1.0, interval, infusion)),
-            }
-            for interval, infusion in kinds
+            {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
+            for kind, amount in zip(kinds, amounts, strict=True)
         ]
 
     def _best_amount(self, kind: Regimen) -> float:
@@ -456,7 +490,7 @@ class _Judge:
             lambda amount: float(weight @ np.abs(aim - values(amount))),
             bounds=(0.0, top),
             method="bounded",
-            options={"xatol": 1e-6 * top},
+            options={"xatol": 1e-4 * top},
         )
         return float(found.x)
 
@@ -464,6 +498,14 @@ class _Judge:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
         return put_on(self.patient, regimen, self.start, end, self.options.depot)
+
+
+def _shared(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What work gives for each item: the first alone compiles, the others share the threads."""
+    first, *others = items
+    done = work(first)
+    with ThreadPoolExecutor(threads()) as pool:
+        return [done, *pool.map(work, others)]
 
 
 def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: float) -> Seen:
@@ -507,6 +549,11 @@ def _both(first: Doses, second: Doses) -> Doses:
     pairs = zip(first, second, strict=True)
     fields: list[Any] = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in pairs]
     return Doses(*fields)
+
+
+def _turned(curve: Float[np.ndarray, "draw time"]) -> Float[np.ndarray, "time draw"]:
+    """Time first, contiguous."""
+    return np.ascontiguousarray(curve.T)
 
 
 def _weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
