@@ -85,7 +85,7 @@ def test_location_follows_each_piece_of_the_covariates(model, infused):
     assert location.shape == (2, 2)
     np.testing.assert_allclose(location[1], model.prior.location(jnp.array([60.0, 1.0])))
     assert not np.isclose(location[0], location[1]).any()
-    latent = model.latent(EPS, location)
+    latent = model.latent(EPS, location, jnp.zeros(2, int))
     np.testing.assert_allclose(latent - location, np.tile(model.prior.chol() @ EPS, (2, 1)))
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from latentpk.dosing.metric import Metric
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import SIZES, Record, padded_size
+from latentpk.models.record import PIECES, SIZES, Record, padded_size
 
 Parts = tuple[Float[np.ndarray, "draw time"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
@@ -24,7 +24,8 @@ class Patient:
 
     Attributes:
         model: The model.
-        record: The record, without a leading axis; its doses are what was given.
+        record: The record, without a leading axis; its doses are what was given. The last of its
+            occasions is one that no record is in.
         eps: Posterior draws, shape (draw, effect).
         weight: Their weights, which sum to 1, shape (draw,).
     """
@@ -40,15 +41,42 @@ class Patient:
         return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
 
     def settled(self) -> "Patient":
-        """The same patient with the last covariates for ever, as at steady state."""
+        """The same patient with the last covariates for ever, as at steady state.
+
+        Where patients vary between occasions, that is an occasion no level told of.
+        """
         record = self.record
         return self._with(
-            replace(record, change=record.change[-1:], covariates=record.covariates[-1:])
+            replace(
+                record,
+                change=record.change[-1:],
+                covariates=record.covariates[-1:],
+                occasion=np.full(1, record.occasions - 1),
+            )
         )
 
+    def renewed(self, start: float) -> "Patient":
+        """The same patient in an occasion no level told of, from a time [h] on."""
+        if self.model.kappas == 0:
+            return self
+        record, fresh = self.record, self.record.occasions - 1
+        change = np.asarray(record.change)
+        before = change < start
+        before[0] = True  # it also holds before it begins
+        now = np.flatnonzero(before)[-1:]
+        kept = np.concatenate([np.flatnonzero(before), now, np.flatnonzero(~before)])
+        count = int(before.sum())
+        kept = np.append(kept, np.full(padded_size(kept.size, PIECES) - kept.size, kept[-1]))
+        moved, occasion = change[kept], np.asarray(record.occasion)[kept]
+        moved[count], occasion[count:] = start, fresh
+        covariates = np.asarray(record.covariates)[kept]
+        return self._with(replace(record, change=moved, covariates=covariates, occasion=occasion))
+
     def at_mode(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
-        """The same patient with one draw, the mode."""
-        return Patient(self.model, self.record, mode[None], np.ones(1))
+        """The same patient with one draw, the mode; effects that no level told of are 0."""
+        whole = np.zeros((1, self.eps.shape[1]))
+        whole[0, : mode.size] = mode
+        return Patient(self.model, self.record, whole, np.ones(1))
 
     def _with(self, record: Record) -> "Patient":
         return Patient(self.model, record, self.eps, self.weight)

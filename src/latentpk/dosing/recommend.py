@@ -467,11 +467,14 @@ def _times_given(doses: Doses) -> np.ndarray:
 
 
 def _until(patient: Patient, start: float) -> Patient:
-    """The patient with only the doses before a time; what was planned after it is replaced."""
+    """The patient with only the doses before a time; what was planned after it is replaced.
+
+    From then on is a new occasion, where patients vary between occasions.
+    """
     doses = patient.record.doses
     given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
     keep = np.flatnonzero(given & (np.asarray(doses.time) < start))
-    return patient.given(take(doses, keep))
+    return patient.given(take(doses, keep)).renewed(start)
 
 
 def _both(first: Doses, second: Doses) -> Doses:

@@ -172,6 +172,20 @@ class LibraryModel(Frozen):
         by_name = {covariate.name: covariate for covariate in self.covariates}
         return tuple(by_name[name] for name in self.population.covariates)
 
+    def _between_occasions(self) -> tuple[str, ...]:
+        """What varies between a patient's occasions, and what is one."""
+        occasions = self.population.occasions
+        if occasions is None:
+            return ()
+        pairs = zip(occasions.parameters, occasions.variances, strict=True)
+        spread = ", ".join(f"{name} {variance:g}" for name, variance in pairs)
+        hours = ", ".join(f"{hour:g}" for hour in occasions.starts)
+        begin = f"begins {hours} h after the first dose" if hours else "is a subject's whole record"
+        return (
+            f"omega^2 between occasions: {spread} ({occasions.convention})",
+            f"an occasion is what OCC numbers; in a file without OCC it {begin}",
+        )
+
     def formulas(self) -> tuple[str, ...]:
         """Typical values, variability and residual error, one line each."""
         variability = self.population.variability
@@ -186,5 +200,6 @@ class LibraryModel(Frozen):
                 f"{one.parameter} also carries {one.exponent:g} of the random effect of {one.of}"
                 for one in variability.shared
             ),
+            *self._between_occasions(),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",
         )

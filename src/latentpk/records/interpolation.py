@@ -18,11 +18,13 @@ class Pieces:
         time: Start of each piece on the running clock [h], shape (piece,).
         values: What holds from there on, shape (piece, covariate).
         start: Where each subject's pieces begin, shape (subject + 1,).
+        occasion: Index of each piece's occasion in its subject, shape (piece,).
     """
 
     time: np.ndarray
     values: np.ndarray
     start: np.ndarray
+    occasion: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def _cut(time: np.ndarray, values: np.ndarray, owner: np.ndarray, start: np.ndar
     changes = np.ones(len(time), bool)
     changes[1:] = (np.diff(owner) != 0) | (np.diff(values, axis=0) != 0).any(axis=1)
     kept = np.flatnonzero(changes)
-    return Pieces(time[kept], values[kept], np.searchsorted(owner[kept], start))
+    start = np.searchsorted(owner[kept], start)
+    return Pieces(time[kept], values[kept], start, np.zeros(len(kept), np.int64))
 
 
 def _notice(findings: Findings, columns: Columns, rule: Rule, holes: list[str]) -> None:

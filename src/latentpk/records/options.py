@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from latentpk.errors import InputError, Problem
 from latentpk.records.definition import Derive, derive_problems
 
@@ -34,6 +36,7 @@ class Options:
     condition_until: float | None
     purpose: str
     derive: Mapping[str, Any] | Derive | None = None
+    occasions: Sequence[float] | None = None
 
     def check(self) -> None:
         """Raise InputError for a choice that there is not."""
@@ -49,5 +52,10 @@ class Options:
             rule, mend = "condition_until is a time in hours", "Give a number or leave it out"
             problems.append(Problem("argument condition_until", "it is nan", rule, mend))
         problems += derive_problems(self.derive)
+        begin = np.asarray(self.occasions or (0.0,)[:0], float)
+        if not (np.isfinite(begin).all() and (np.diff(begin, prepend=0.0) > 0).all()):
+            rule = "occasions begin at increasing hours above 0"
+            found, mend = f"it is {self.occasions!r}", "Give for instance (24, 48, 72)"
+            problems.append(Problem("argument occasions", found, rule, mend))
         if problems:
             raise InputError(problems, source="the arguments")

@@ -23,7 +23,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
-from latentpk.workflows.forecast import Judge, forecast_table
+from latentpk.workflows.forecast import Judge, by_occasions, forecast_table
 from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
@@ -90,12 +90,14 @@ class Predictor:
         judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
-            records = stack_records(block, undecided=self.undecided)
-            found = posteriors(self.model, records, settings)
-            for i, subject in enumerate(block):
-                gates = judge(found, i, subject)
-                one = rows(found, [i])
-                yield Posterior(self.model, subject, one, self.undecided, gates, seed)
+            told: dict[int, Posterior] = {}
+            for index in by_occasions(block):
+                records = stack_records([block[i] for i in index], undecided=self.undecided)
+                found = posteriors(self.model, records, settings)
+                for row, i in enumerate(index):
+                    gates, one = judge(found, row, block[i]), rows(found, [row])
+                    told[i] = Posterior(self.model, block[i], one, self.undecided, gates, seed)
+            yield from (told[i] for i in range(len(block)))
 
     def forecast(
         self,
@@ -162,6 +164,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
         reading={
             "covariates": [c.name for c in card.required],
             "interpolation": "locf",
+            "occasions": population.occasions and population.occasions.starts,
         },
         covariates=tuple(population.covariates),
         undecided=float(Structure.parse(population.structure).oral),
