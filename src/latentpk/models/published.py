@@ -18,10 +18,11 @@ from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
-from latentpk.models.effects import Effect
+from latentpk.models.effects import Course, Effect
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import Prior
 from latentpk.models.residual import Residual
+from latentpk.records.elapsed import ELAPSED
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -178,9 +179,17 @@ class PopulationModel(Frozen):
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """Names of the covariates the effects read, in order of first use."""
+        """Names of the covariates the effects read, in order of first use; TAFD is the last."""
         effects = (effect for parameter in self.parameters for effect in parameter.effects)
-        return tuple(dict.fromkeys(name for effect in effects for name in effect.reads))
+        names = dict.fromkeys(name for effect in effects for name in effect.reads)
+        return (*(name for name in names if name != ELAPSED), *({ELAPSED} & names.keys()))
+
+    @property
+    def hours(self) -> tuple[float, ...]:
+        """When typical values change after the first dose [h], increasing."""
+        effects = (effect for parameter in self.parameters for effect in parameter.effects)
+        courses = (effect.hours for effect in effects if isinstance(effect, Course))
+        return tuple(sorted({hour for hours in courses for hour in hours}))
 
 
 def log_typical(

@@ -13,6 +13,7 @@ from latentpk.records.covariates import read_covariates
 from latentpk.records.definition import Derive, parse_derive
 from latentpk.records.derive import Plan, add_inputs, compute, final_columns, make_plan, report
 from latentpk.records.doses import expand_doses, note_repeated, read_doses
+from latentpk.records.elapsed import ELAPSED, add_elapsed, first_doses
 from latentpk.records.events import read_events
 from latentpk.records.findings import Findings
 from latentpk.records.interpolation import Pieces, Rule, interpolate
@@ -47,6 +48,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     purpose: Literal["fit", "forecast", "dose"] = "fit",
     derive: Mapping[str, Any] | Derive | None = None,
     occasions: Sequence[float] | None = None,
+    elapsed: Sequence[float] | None = None,
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Cohort:
@@ -76,6 +78,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
         occasions: For a model whose parameters vary between occasions, which OCC numbers: hours
             after the first dose at which one begins where the file has no OCC, () for one occasion
             in all; None does not look at OCC.
+        elapsed: Adds the covariate TAFD, hours since the first dose, which steps at these hours.
         max_bytes: Size of a file above which nothing is read.
         progress: Called with (done, total, label).
 
@@ -87,7 +90,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     """
     options = Options(
         covariates, interpolation, ties, impute, medians, dvid, route, blq, negative,
-        condition_until, purpose, derive, occasions,
+        condition_until, purpose, derive, occasions, elapsed,
     )  # fmt: skip
     options.check()
     tell = progress or (lambda done, total, label: None)
@@ -113,6 +116,10 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     plan = make_plan(findings, options.covariates, parse_derive(options.derive))
     covariates, pieces = _covariates(findings, units, clock, options, plan)
     pieces = cut(pieces, occasions)
+    if options.elapsed is not None:
+        first = first_doses(findings, clock, events)
+        pieces = add_elapsed(findings, pieces, first, options.elapsed)
+        covariates = (*covariates[0], ELAPSED), (*covariates[1], "continuous")
     check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
     findings.settle()
     tell(2, steps, _STEPS[2])
@@ -153,6 +160,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         dvid=levels.dvid,
         derive=plan.used,
         computed=plan.sentences(),
+        occasional=options.occasions is not None,
     )
 
 

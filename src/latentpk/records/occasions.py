@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from latentpk.records.clock import Clock
 from latentpk.records.columns import missing, numbers
 from latentpk.records.doses import DoseRecords
+from latentpk.records.elapsed import first_doses
 from latentpk.records.events import Events
 from latentpk.records.findings import Findings
-from latentpk.records.interpolation import Pieces
+from latentpk.records.interpolation import Pieces, cut_at
 
 _INSTANT = 1e-9  # h: a level before a dose of its time ends an occasion that the dose begins
 
@@ -71,18 +73,12 @@ def cut(pieces: Pieces, occasions: Occasions | None) -> Pieces:
     """Cut pieces of covariates also where an occasion begins; each knows its occasion, from 0."""
     if occasions is None:
         return pieces
-    times, rows, places = [], [], []
-    for i in range(len(pieces.start) - 1):
-        change = pieces.time[pieces.start[i] : pieces.start[i + 1]]
-        begin = occasions.time[occasions.start[i] : occasions.start[i + 1]]
-        every = np.union1d(change, begin[1:])
-        held = np.maximum(np.searchsorted(change, every, side="right") - 1, 0)
-        times.append(every)
-        rows.append(pieces.start[i] + held)
-        places.append(np.searchsorted(begin, every, side="right") - 1)
-    sizes = np.cumsum([0, *map(len, times)])
-    values = pieces.values[np.concatenate(rows)]
-    return Pieces(np.concatenate(times), values, sizes, np.concatenate(places))
+    begins = [occasions.time[a:b] for a, b in pairwise(occasions.start.tolist())]
+    pieces = cut_at(pieces, [begin[1:] for begin in begins])
+    change = [pieces.time[a:b] for a, b in pairwise(pieces.start.tolist())]
+    pairs = zip(begins, change, strict=True)
+    place = [np.searchsorted(begin, time, side="right") - 1 for begin, time in pairs]
+    return replace(pieces, occasion=np.concatenate(place))
 
 
 def _read(findings: Findings, clock: Clock) -> tuple[np.ndarray, Occasions]:
@@ -121,23 +117,21 @@ def _ruled(
 ) -> tuple[np.ndarray, Occasions]:
     """The same by the rule; what comes after a record's end has an occasion of its own."""
     table, owner = findings.table, _owner(findings.table.start)
-    first = clock.running[table.start[:-1]].copy()
-    dosed = np.flatnonzero(events.dose)[::-1]
-    first[owner[dosed]] = clock.running[dosed]  # the earliest is written last
-    since = clock.running - first[owner]
-    index = np.searchsorted(starts, since, side="right")
-    index -= _before_dose(clock, events, owner) & np.isin(since, starts)
-    last = np.maximum.reduceat(since + records.additional * records.interval, table.start[:-1])
-    ended = np.searchsorted(starts, np.nan_to_num(last), side="right")
-    each = 1 + np.minimum(ended + 1, len(starts))
-    begin = [np.append(-np.inf, t + starts[: n - 1]) for t, n in zip(first, each, strict=True)]
+    begin = first_doses(findings, clock, events)[:, None] + starts
+    index = (clock.running[:, None] >= begin[owner]).sum(axis=1)
+    at_once = (clock.running[:, None] == begin[owner]).any(axis=1)
+    index -= at_once & _before_dose(clock, events, owner)
+    ends = clock.running + records.additional * records.interval
+    last = np.maximum.reduceat(ends, table.start[:-1])
+    each = 1 + np.minimum((begin <= last[:, None]).sum(axis=1) + 1, len(starts))
+    time = [np.append(-np.inf, t[: n - 1]) for t, n in zip(begin, each, strict=True)]
     if len(starts):
         hours = ", ".join(f"{hour:g}" for hour in starts)
         told = f"an occasion begins {hours} h after the first dose"
     else:
         told = "each subject's record is one occasion"
     findings.notice(f"Occasions: the file has no OCC, so {told}.")
-    return index, Occasions(np.concatenate(begin), np.concatenate([[0], np.cumsum(each)]))
+    return index, Occasions(np.concatenate(time), np.concatenate([[0], np.cumsum(each)]))
 
 
 def _before_dose(clock: Clock, events: Events, owner: np.ndarray) -> np.ndarray:

@@ -37,6 +37,7 @@ class Options:
     purpose: str
     derive: Mapping[str, Any] | Derive | None = None
     occasions: Sequence[float] | None = None
+    elapsed: Sequence[float] | None = None
 
     def check(self) -> None:
         """Raise InputError for a choice that there is not."""
@@ -52,10 +53,11 @@ class Options:
             rule, mend = "condition_until is a time in hours", "Give a number or leave it out"
             problems.append(Problem("argument condition_until", "it is nan", rule, mend))
         problems += derive_problems(self.derive)
-        begin = np.asarray(self.occasions or (0.0,)[:0], float)
-        if not (np.isfinite(begin).all() and (np.diff(begin, prepend=0.0) > 0).all()):
-            rule = "occasions begin at increasing hours above 0"
-            found, mend = f"it is {self.occasions!r}", "Give for instance (24, 48, 72)"
-            problems.append(Problem("argument occasions", found, rule, mend))
+        for name in ("occasions", "elapsed"):
+            hours = np.asarray(getattr(self, name) or [], float)
+            if not (np.isfinite(hours).all() and (np.diff(hours, prepend=0.0) > 0).all()):
+                rule = f"{name} are increasing hours above 0"
+                found, mend = f"it is {getattr(self, name)!r}", "Give for instance (24, 48, 72)"
+                problems.append(Problem(f"argument {name}", found, rule, mend))
         if problems:
             raise InputError(problems, source="the arguments")

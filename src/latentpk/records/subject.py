@@ -193,6 +193,7 @@ class Cohort:
         dvid: DVID of the levels, None where the file has no DVID.
         derive: How covariates were computed, None where none was.
         computed: The same as sentences, one for each such covariate.
+        occasional: Whether occasions were looked for, as a model asks whose patients vary so.
     """
 
     subjects: tuple[Subject, ...]
@@ -206,6 +207,7 @@ class Cohort:
     dvid: float | None
     derive: Derive | None = None
     computed: tuple[str, ...] = ()
+    occasional: bool = False
 
     def __len__(self) -> int:
         return len(self.subjects)

@@ -136,8 +136,13 @@ class Predictor:
         """Refuse a cohort that was read for another model.
 
         Raises:
-            InputError: Its covariates are not this model's.
+            InputError: Its covariates are not this model's, or its occasions were not looked for.
         """
+        if self.model.kappas and not cohort.occasional:
+            raise InputError(
+                "In this model patients vary between occasions, and none were looked for. "
+                "Read the table with read_nonmem(data, **predictor.reading, purpose='forecast')."
+            )
         if cohort.covariate_names != self.covariates:
             raise InputError(
                 f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
@@ -156,8 +161,10 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    middle = jnp.array([c.sample.middle for c in card.required])
-    typical = np.exp(np.asarray(model.prior.location(middle)))
+    # TAFD, where there is one, comes last: the typical patient has just begun
+    middle = np.zeros(len(population.covariates))
+    middle[: len(card.required)] = [c.sample.middle for c in card.required]
+    typical = np.exp(np.asarray(model.prior.location(jnp.asarray(middle))))
     return Predictor(
         name=card.name,
         model=model,
@@ -165,6 +172,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
             "covariates": [c.name for c in card.required],
             "interpolation": "locf",
             "occasions": population.occasions and population.occasions.starts,
+            "elapsed": population.hours or None,
         },
         covariates=tuple(population.covariates),
         undecided=float(Structure.parse(population.structure).oral),

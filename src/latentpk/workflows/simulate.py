@@ -26,6 +26,7 @@ from latentpk.models.published import (
     log_typical,
     occasion_loading,
 )
+from latentpk.records.elapsed import ELAPSED
 from latentpk.units import Units, parse_units
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
@@ -191,7 +192,7 @@ def _truth(
 def _changes(population: PopulationModel) -> np.ndarray:
     """Hours after the first dose from which parameters hold, the first 0."""
     starts = () if population.occasions is None else population.occasions.starts
-    return np.array(sorted({0.0, *starts}))
+    return np.array(sorted({0.0, *starts, *population.hours}))
 
 
 def _occasion_at(population: PopulationModel, time: np.ndarray) -> np.ndarray:
@@ -247,15 +248,20 @@ def _concentrations(
 
 def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
     population = model.population
-    rows = [[patient.covariates[name] for name in population.covariates] for patient in patients]
-    covariates = np.array(rows, float).reshape(len(patients), len(population.covariates))
-    typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
-    effects = np.stack([patient.effects for patient in patients])
-    logs = (np.asarray(typical) + effects @ loading(population).T)[:, None]
+    change = _changes(population)
+    rows = [
+        [(patient.covariates | {ELAPSED: hour})[name] for name in population.covariates]
+        for patient in patients
+        for hour in change
+    ]
+    covariates = np.array(rows, float).reshape(len(rows), len(population.covariates))
+    typical = np.asarray(jax.vmap(log_typical(population))(jnp.asarray(covariates)))
+    effects = np.stack([patient.effects for patient in patients]) @ loading(population).T
+    logs = typical.reshape(len(patients), len(change), -1) + effects[:, None]
     within = occasion_loading(population)
     if within is not None:
         kappas = np.stack([patient.kappas for patient in patients])
-        logs = logs + (kappas @ within.T)[:, _occasion_at(population, _changes(population))]
+        logs = logs + (kappas @ within.T)[:, _occasion_at(population, change)]
     return np.exp(logs)
 
 
