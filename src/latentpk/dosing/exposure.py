@@ -59,18 +59,20 @@ class Patient:
         """The same patient in an occasion no level told of, from a time [h] on."""
         if self.model.kappas == 0:
             return self
-        record, fresh = self.record, self.record.occasions - 1
-        change = np.asarray(record.change)
-        before = change < start
-        before[0] = True  # it also holds before it begins
-        now = np.flatnonzero(before)[-1:]
-        kept = np.concatenate([np.flatnonzero(before), now, np.flatnonzero(~before)])
-        count = int(before.sum())
-        kept = np.append(kept, np.full(padded_size(kept.size, PIECES) - kept.size, kept[-1]))
+        record, change = self.record, np.asarray(self.record.change)
+        lasts = np.append(np.diff(change) > 0, True)  # padding does not
+        before = np.flatnonzero(lasts & (change < start))
+        now = max(int(np.searchsorted(change, start, side="right")) - 1, 0)
+        kept = np.concatenate([before, [now], np.flatnonzero(lasts & (change > start))])
         moved, occasion = change[kept], np.asarray(record.occasion)[kept]
-        moved[count], occasion[count:] = start, fresh
-        covariates = np.asarray(record.covariates)[kept]
-        return self._with(replace(record, change=moved, covariates=covariates, occasion=occasion))
+        moved[before.size], occasion[before.size :] = start, record.occasions - 1
+        fields = {
+            "change": moved,
+            "covariates": np.asarray(record.covariates)[kept],
+            "occasion": occasion,
+        }
+        last = np.minimum(np.arange(padded_size(kept.size, PIECES)), kept.size - 1)
+        return self._with(replace(record, **{name: x[last] for name, x in fields.items()}))
 
     def at_mode(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
         """The same patient with one draw, the mode; effects that no level told of are 0."""

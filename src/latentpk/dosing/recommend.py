@@ -451,7 +451,8 @@ def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: 
         The same patient with other doses.
     """
     plan = schedule(regimen, start, end, depot)
-    return patient.given(_both(_until(patient, start).record.doses, plan))
+    before = _until(patient, start)
+    return before.given(_both(before.record.doses, plan))
 
 
 def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
