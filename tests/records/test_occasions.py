@@ -30,7 +30,8 @@ def test_pieces_are_cut_where_occ_changes_and_know_their_occasion(read):
     np.testing.assert_array_equal(one.occasion, [0, 1, 2])
     np.testing.assert_array_equal(one.covariates[:, 0], [70, 72, 72])
     np.testing.assert_array_equal(two.occasion, [0])
-    assert "Occasions: column OCC, 1 to 3 for each subject." in cohort.notices
+    told = "Occasions: column OCC, 1 to 3 for each subject; one begins at its first record."
+    assert told in cohort.notices
     assert cohort.occasional
 
 

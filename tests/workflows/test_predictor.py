@@ -11,9 +11,11 @@ from latentpk.dosing.exposure import areas, at_steady_state, steady
 from latentpk.dosing.metric import parse_metric
 from latentpk.dosing.recommend import put_on
 from latentpk.dosing.regimen import Regimen
+from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError
 from latentpk.library.catalog import read_model
 from latentpk.models.published import Occasions
+from latentpk.workflows.dosing import Wish, advise
 from latentpk.workflows.predictor import published_predictor
 
 WITHIN = (0.09, 0.04)  # variances of log CL and log V1 between occasions
@@ -157,3 +159,15 @@ def test_without_occ_the_card_says_when_occasions_begin():
     ruled = published_predictor(card(starts=(24.0, 48.0)))
     text = "\n".join(line.rpartition(",")[0] for line in TEXT.splitlines())
     np.testing.assert_array_equal(read(text, ruled)[0].occasion, [0, 1, 2])
+
+
+def test_an_answer_says_that_its_regimen_is_in_a_new_occasion(predictor):
+    cohort = read(TEXT, predictor, purpose="dose")
+    wish = Wish(amounts=(10.0, 15.0, 20.0), intervals=(6.0,), start=48.0)
+    told, answer, posterior = advise(predictor, cohort, parse_target("auc24=15:24"), wish)
+    assert any("occasion of its own" in one for one in told["inputs"]["defaults"])
+    assert any("OCC, 3 for each subject" in one for one in told["inputs"]["reading"])
+    best = answer.alternatives[0]
+    patient = posterior.patient()
+    area = 24 / 6 * best.regimen.amount / np.exp(log_clearance(patient, patient.eps[:, 8]))
+    assert best.probability == pytest.approx(patient.weight @ ((area >= 15) & (area <= 24)))

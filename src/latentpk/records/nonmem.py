@@ -119,7 +119,8 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     if options.elapsed is not None:
         first = first_doses(findings, clock, events)
         pieces = add_elapsed(findings, pieces, first, options.elapsed)
-        covariates = (*covariates[0], ELAPSED), (*covariates[1], "continuous")
+        kinds: tuple[Kind, ...] = (*covariates[1], "continuous")
+        covariates = (*covariates[0], ELAPSED), kinds
     check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
     findings.settle()
     tell(2, steps, _STEPS[2])

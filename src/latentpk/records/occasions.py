@@ -108,7 +108,9 @@ def _read(findings: Findings, clock: Clock) -> tuple[np.ndarray, Occasions]:
     time = np.where(first[at], -np.inf, clock.running[at])
     each = np.bincount(owner[at], minlength=len(table.ids))
     span = f"{each.min()}" if each.min() == each.max() else f"{each.min()} to {each.max()}"
-    findings.notice(f"Occasions: column OCC, {span} for each subject.")
+    findings.notice(
+        f"Occasions: column OCC, {span} for each subject; one begins at its first record."
+    )
     return index, Occasions(time, np.concatenate([[0], np.cumsum(each)]))
 
 
