@@ -126,11 +126,12 @@ def test_a_point_estimate_has_no_effect_of_occasions_without_levels(posterior):
 
 
 def test_who_else_is_in_the_file_changes_no_answer(predictor):
-    alone = predictor.forecast(read(TEXT, predictor))
-    both = predictor.forecast(read(TEXT + OTHER, predictor))
+    other = f"{TEXT.splitlines()[0]}\n{OTHER}"
+    one, two, both = (predictor.forecast(read(t, predictor)) for t in (TEXT, other, TEXT + OTHER))
     assert both["ID"].to_list() == ["1"] * 4 + ["2"] * 2
     for column in ("IPRED", "LO", "HI", "PI_HI", "ESS"):
-        np.testing.assert_allclose(both[column][:4], alone[column], rtol=1e-9)
+        np.testing.assert_allclose(both[column][:4], one[column], rtol=1e-9)
+        np.testing.assert_allclose(both[column][4:], two[column], rtol=1e-9)
 
 
 def test_posteriors_come_in_the_order_of_the_file(predictor):
