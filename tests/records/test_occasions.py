@@ -102,3 +102,16 @@ def test_later_levels_stay_out_of_sight_and_their_occasions_do_not(read):
 def test_hours_must_increase_from_above_0(problems, hours, name):
     told = problems(RULE, **{name: hours})
     assert told[0].where == f"argument {name}"
+
+
+@pytest.mark.parametrize("text", [OCC.replace("1,30,", "1,.,"), RULE.replace("1,30,", "1,x,")])
+def test_a_bad_time_is_still_the_only_problem(problems, text):
+    told = problems(text, covariates=["WT"], occasions=(24,), elapsed=(6,), purpose="forecast")
+    assert [problem.where.rpartition(" ")[2] for problem in told] == ["TIME"]
+
+
+def test_records_that_cannot_be_read_as_occasions_are_all_named(problems):
+    empty = OCC.replace(",1\n", ",.\n").replace(",2\n", ",.\n").replace(",5\n", ",.\n")
+    told = problems(empty, covariates=["WT"], occasions=(), purpose="forecast")
+    assert len(told) == 6
+    assert all("OCC is missing" in problem.found for problem in told)
