@@ -19,15 +19,9 @@ from latentpk.kinetics.superposition import concentration
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design, LogNormal, is_whole
-from latentpk.models.published import (
-    PopulationModel,
-    ResidualError,
-    loading,
-    log_typical,
-    occasion_loading,
-)
-from latentpk.records.elapsed import ELAPSED
+from latentpk.models.published import PopulationModel, ResidualError
 from latentpk.units import Units, parse_units
+from latentpk.workflows.course import changes, kappa_shape, occasion_at, parameters_in_course
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
 Progress = Callable[[int, int, str], None]
@@ -176,35 +170,17 @@ def _truth(
     population: PopulationModel, patients: list[_Patient], parameters: np.ndarray
 ) -> pl.DataFrame:
     """The parameters that held in each patient's course, shape (subject, piece, parameter)."""
-    change = _changes(population)
+    change = changes(population)
     rows = [(i, k) for i, p in enumerate(patients) for k in np.flatnonzero(change < p.schedule.end)]
     subject, piece = np.array(rows).T
     columns: dict[str, np.ndarray] = {"ID": np.array([p.id for p in patients])[subject]}
     if len(change) > 1:
         columns["TIME"] = change[piece]
     if population.occasions is not None:
-        columns["OCC"] = 1 + _occasion_at(population, change)[piece]
+        columns["OCC"] = 1 + occasion_at(population, change)[piece]
     for k, name in enumerate(population.names):
         columns[name.upper()] = parameters[subject, piece, k]
     return pl.DataFrame(columns)
-
-
-def _changes(population: PopulationModel) -> np.ndarray:
-    """Hours after the first dose from which parameters hold, the first 0."""
-    starts = () if population.occasions is None else population.occasions.starts
-    return np.array(sorted({0.0, *starts, *population.hours}))
-
-
-def _occasion_at(population: PopulationModel, time: np.ndarray) -> np.ndarray:
-    """Index of the occasion at times [h] after the first dose."""
-    starts = () if population.occasions is None else population.occasions.starts
-    return np.searchsorted(np.asarray(starts, float), time, side="right")
-
-
-def _kappas(population: PopulationModel) -> tuple[int, int]:
-    """Occasions of a course, and effects of each."""
-    occasions = population.occasions
-    return (0, 0) if occasions is None else (len(occasions.starts) + 1, len(occasions.parameters))
 
 
 def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patient:
@@ -218,7 +194,7 @@ def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patien
         id=index + 1,
         covariates=covariates,
         effects=effect.standard_normal(len(model.population.variability.parameters)),
-        kappas=kappa.standard_normal(_kappas(model.population)),
+        kappas=kappa.standard_normal(kappa_shape(model.population)),
         schedule=draw_schedule(design, covariates, schedule),
         noise=noise,
     )
@@ -237,7 +213,7 @@ def _concentrations(
     parameters = _parameters(model, patients)
     doses = _doses(patients, model.salt_factor, oral=design.dosing.route == "oral")
     times = _stack([patient.schedule.levels for patient in patients])
-    change = tuple(_changes(model.population).tolist())
+    change = tuple(changes(model.population).tolist())
     program = _program(Structure.parse(model.population.structure), Paths.of(doses), change)
     padding = _BLOCK - len(patients)  # one compiled program for every block
     curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, parameters)))
@@ -247,22 +223,12 @@ def _concentrations(
 
 
 def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
-    population = model.population
-    change = _changes(population)
-    rows = [
-        [(patient.covariates | {ELAPSED: hour})[name] for name in population.covariates]
-        for patient in patients
-        for hour in change
-    ]
-    covariates = np.array(rows, float).reshape(len(rows), len(population.covariates))
-    typical = np.asarray(jax.vmap(log_typical(population))(jnp.asarray(covariates)))
-    effects = np.stack([patient.effects for patient in patients]) @ loading(population).T
-    logs = typical.reshape(len(patients), len(change), -1) + effects[:, None]
-    within = occasion_loading(population)
-    if within is not None:
-        kappas = np.stack([patient.kappas for patient in patients])
-        logs = logs + (kappas @ within.T)[:, _occasion_at(population, change)]
-    return np.exp(logs)
+    return parameters_in_course(
+        model.population,
+        [patient.covariates for patient in patients],
+        np.stack([patient.effects for patient in patients]),
+        np.stack([patient.kappas for patient in patients]),
+    )
 
 
 @cache
@@ -353,7 +319,7 @@ def _records(
         dv = np.where(dv < design.lloq, design.lloq, dv)
     columns["DV"] = dv
     if population.occasions is not None:
-        columns["OCC"] = 1 + _occasion_at(population, time)
+        columns["OCC"] = 1 + occasion_at(population, time)
     columns |= {name: np.full(time.size, value) for name, value in patient.covariates.items()}
     sorted_columns: dict[str, object] = {name: value[order] for name, value in columns.items()}
     sorted_columns["DV"] = pl.Series(columns["DV"][order], nan_to_null=True)
