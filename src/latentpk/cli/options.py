@@ -89,11 +89,20 @@ UnitsText = Annotated[
         rich_help_panel=_EVERYWHERE,
     ),
 ]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Adapt this published model, or this folder made by `distill` or `fit`, to the data: "
+        "its structure and covariates stay.",
+        show_default=False,
+    ),
+]
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A folder made by `latentpk fit`, or a published model (see `latentpk library`).",
+        help="A folder made by `latentpk fit` or `distill`, or a published model (see `latentpk library`).",
         show_default=False,
     ),
 ]

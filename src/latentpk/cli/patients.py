@@ -35,21 +35,48 @@ def read_patients(
     Raises:
         InputError: Either cannot be used.
     """
-    from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.predictor import open_predictor
 
     try:
         predictor = open_predictor(model)
     except ArtifactError as error:  # the user named it: anything wrong with it is bad input
         raise InputError(str(error)) from error
+    options |= {"units": units, "derive": derive, "purpose": purpose}
+    return predictor, read_for(console, predictor, data, **options)
+
+
+def read_for(
+    console: Console,
+    predictor: "Predictor",
+    data: Path,
+    *,
+    units: str | None,
+    derive: dict[str, Any] | None,
+    **options: Any,
+) -> "Cohort":
+    """Read a file as a model asks; the choices made are printed.
+
+    Args:
+        console: Where to print.
+        predictor: The model.
+        data: The file.
+        units: As declared by the user; None takes the model's.
+        derive: What may be computed, from `derivation`; None takes the model's.
+        **options: More of `read_nonmem`; they override the model's.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
+    from latentpk.records.nonmem import read_nonmem
+
     reading: dict[str, Any] = dict(predictor.reading) | ({} if units is None else {"units": units})
     if derive is not None:
         reading["derive"] = _merged(reading.get("derive") or {}, _as_the_card(predictor, derive))
     with console.progress() as progress:
-        cohort = read_nonmem(data, **reading, purpose=purpose, progress=progress, **options)
+        cohort = read_nonmem(data, **(reading | options), progress=progress)
     console.say(f"{data}: {len(cohort)} subject{'s' * (len(cohort) != 1)}")
     console.notices(cohort.notices)
-    return predictor, cohort
+    return cohort
 
 
 def _as_the_card(predictor: "Predictor", derive: dict[str, Any]) -> dict[str, Any]:
