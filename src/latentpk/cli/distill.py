@@ -72,10 +72,9 @@ def distill(
     settings = DistillSettings(
         subjects=subjects, decoder=decoder.value, epochs=epochs, seed=seed, units=units
     )
+    partial = out.with_name(f"{out.name}.partial")
     with console.progress() as progress:
-        model = run(
-            name, settings, progress=progress, checkpoint=out.with_name(f"{out.name}.partial")
-        )
+        model = run(name, settings, progress=progress, checkpoint=partial)
     console.say(f"{name}: {subjects} patients simulated, seed {seed}")
     console.notices(model.notices)
     model.save(out)

@@ -108,7 +108,7 @@ def fit(
     )
     console = start(quiet=quiet, threads=threads)
     partial = out.with_name(f"{out.name}.partial")
-    rule = {} if interpolation is None else {"interpolation": interpolation.value}
+    rule: dict[str, Any] = {} if interpolation is None else {"interpolation": interpolation.value}
     if start_from is not None:
         options = {"impute": impute.value} if impute else {}
         cohort_of = {"units": units, "derive": computed, **rule, **options}
@@ -163,7 +163,9 @@ def _adapt(
     except ArtifactError as error:  # the user named it: anything wrong with it is bad input
         raise InputError(str(error)) from error
     cohort = read_for(console, source.predictor, data, purpose="adapt", **reading)
-    settings = AdaptSettings(seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    settings = AdaptSettings(seed=seed)
+    if epochs is not None:
+        settings = settings.model_copy(update={"epochs": epochs})
     with console.progress() as progress:
         model = adapt(source, cohort, settings, progress=progress, checkpoint=partial)
     console.notices(model.notices)

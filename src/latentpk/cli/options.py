@@ -102,7 +102,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A folder made by `latentpk fit` or `distill`, or a published model (see `latentpk library`).",
+        help="A folder made by `latentpk fit` or `distill`, or a published model "
+        "(see `latentpk library`).",
         show_default=False,
     ),
 ]

@@ -35,7 +35,7 @@ TUNING = 30  # epochs of an encoder whose patients can only be copies of the loc
 HELD_OUT = "held-out"
 # a departure has a dozen dimensions and begins near: half of a polish after training
 ROUNDS, EPOCHS_A_ROUND = 4, 15
-# in all, over the subjects: few patients need more draws each, or the draws' error moves the optimum
+# in all: few patients need more draws each, or the draws' error moves the optimum
 DRAWS, LEAST_DRAWS, MOST_DRAWS = 25_600, 96, 256
 
 
@@ -50,9 +50,9 @@ class AdaptSettings(Frozen):
     """
 
     sites: BetweenSites = BetweenSites()
-    subjects: int = Field(1000, ge=2)
-    epochs: int = Field(EPOCHS, ge=1)
-    seed: int = Field(0, ge=0)
+    subjects: int = Field(default=1000, ge=2)
+    epochs: int = Field(default=EPOCHS, ge=1)
+    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,8 @@ def adapt(
     with :math:`\delta` the changes of their logarithms and :math:`\tau` how much sites differ
     (`BetweenSites`): few patients hardly move it, many are free to. Where patients left out of
     the adaptation are worse explained by it than by the source, by more than one standard error,
-    the source's population is kept. An encoder then learns the population that is used from patients simulated from it.
+    the source's population is kept. An encoder then learns the population that is used, from
+    patients simulated from it.
 
     Args:
         source: From `Source.open`.
@@ -144,7 +145,7 @@ def adapt(
         adapted=adapted,
         departure=polisher.parameters(state),
         sites=settings.sites,
-        levels=records.mask.sum(axis=1),
+        levels=np.asarray(records.mask).sum(axis=1),
         before=_evidence(source.model, records),
         after=_evidence(adapted, records),
         gains=gains,

@@ -47,10 +47,10 @@ class DistillSettings(Frozen):
         units: Of files that the model will answer; None is h, mg, mg/L.
     """
 
-    subjects: int = Field(1000, ge=2)
+    subjects: int = Field(default=1000, ge=2)
     decoder: Literal["compartment", "kernel"] = "compartment"
-    epochs: int | None = Field(None, ge=1)
-    seed: int = Field(0, ge=0)
+    epochs: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
     units: str | None = None
 
 

@@ -94,6 +94,7 @@ def _random_design(design: Design, stride: float) -> Design:
     sampling = Sampling(
         first=(1 / MOST,) * MOST,
         until=24 * dosing.days[1],
+        begin=0.0,
         later=(1.0,),
         trough=0.0,
         peak=0.0,
