@@ -55,8 +55,8 @@ class ProfileSettings(Frozen):
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
     residual: ResidualKind = "combined2"
-    epochs: int = Field(200, ge=1)
-    seed: int = Field(0, ge=0)
+    epochs: int = Field(default=200, ge=1)
+    seed: int = Field(default=0, ge=0)
 
 
 class Fitted(Frozen):
