@@ -13,11 +13,11 @@ from pydantic import Field
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
-from latentpk.inference.trust import Domain, Range
+from latentpk.inference.trust import Domain
 from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.models.bundle import from_arrays, to_arrays
-from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import Frozen, ModelConfig, ResidualKind
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
@@ -25,13 +25,13 @@ from latentpk.models.record import Record
 from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
-from latentpk.units import PHYSICAL
 from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
 from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
+from latentpk.workflows.setup import seen_range
 
 Progress = Callable[[int, int, str], None]
 KIND, SCHEMA = "profile-vae", 1
@@ -261,7 +261,7 @@ class ProfileVAE:
             covariates=tuple(c.name for c in config.covariates),
             undecided=float(self.fitted.chosen.route == "oral"),
             domain=Domain(
-                tuple(map(_range, config.covariates)),
+                tuple(map(seen_range, config.covariates)),
                 half_life(self.model, np.asarray(typical)),
                 derive.renal if derive else None,
             ),
@@ -356,19 +356,3 @@ class ProfileVAE:
         whole = ProfileVAE(**fitted.settings.model_dump())
         whole._model, whole._fitted, whole._checkpoint = model, fitted, checkpoint
         return whole
-
-
-def _range(known: CovariateConfig) -> Range:
-    """Soft where the training data were; hard where nothing like it was seen.
-
-    A continuous covariate that was positive throughout is refused beyond a third or three times
-    what was seen, another one beyond a whole range on either side; a code must have been seen.
-    """
-    low, high = known.low, known.high
-    if known.kind != "continuous":
-        seen = known.levels or (low, high)
-        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)))
-    width = high - low
-    hard = (low / 3, high * 3) if known.log else (low - width, high + width)
-    unit = PHYSICAL[known.name].unit if known.name in PHYSICAL else ""
-    return Range(known.name, unit, (low, high), hard)
