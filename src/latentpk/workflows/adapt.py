@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,7 +27,7 @@ from latentpk.workflows.distill import EPOCHS, distilled_config, encoder_trainin
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.predictor import Predictor, published_predictor
 from latentpk.workflows.profile import Fitted, ProfileSettings, ProfileVAE
-from latentpk.workflows.selection import folds
+from latentpk.workflows.selection import Candidate, folds
 from latentpk.workflows.teaching import redrawn, scattered, teaching_cohort
 
 Progress = Callable[[int, int, str], None]
@@ -151,8 +151,8 @@ def adapt(
         gains=gains,
     )
     used = adapted if local.kept else source.model
-    learned = _learn(source, used, (cohort, subjects), settings, (store, progress))
-    return _assemble(source, learned, cohort, settings, (local, store))
+    outcome = _learn(source, used, (cohort, subjects), settings, (store, progress))
+    return _assemble(source, outcome, cohort, settings, (local, store))
 
 
 def ascent(subjects: int, seed: int) -> PolishSettings:
@@ -227,11 +227,11 @@ def _learn(
     local: tuple[Cohort, tuple[Subject, ...]],
     settings: AdaptSettings,
     watch: tuple[Checkpoint, Progress | None],
-) -> tuple[Outcome, Kept | None]:
+) -> Outcome:
     """Let an encoder learn the population that is used, from patients simulated from it."""
     (cohort, subjects), (store, progress) = local, watch
     undecided = source.predictor.undecided
-    epochs, chosen = settings.epochs, None
+    epochs = settings.epochs
     if source.published is None:
         epochs = min(epochs, TUNING)  # copies of few patients: enough to follow, not to forget
         taught = scattered(subjects, settings.subjects, settings.seed)
@@ -249,21 +249,30 @@ def _learn(
         everyone = replace(cohort, subjects=taught, covariate_kinds=kinds)
         config = distilled_config(source.published, everyone, records)
         used = with_encoder(used, config, jax.random.key(settings.seed))
-        structure = source.published.population.structure
-        chosen = Kept(decoder=structure, route="oral" if undecided else "iv", prior="published")
     training = encoder_training(epochs, settings.seed)
     model, history = train_encoder(used, records, training, store, progress)
-    return Outcome(model, config, (), history), chosen
+    return Outcome(model, config, (), history)
+
+
+def _kept(source: Source) -> tuple[ProfileSettings, Candidate | Kept]:
+    """What the source has decided: settings, decoder and route."""
+    if source.fitted is not None:
+        return source.fitted.settings, source.fitted.chosen
+    assert source.published is not None  # noqa: S101 - a source without a fit is published
+    population = source.published.population
+    route: Literal["iv", "oral"] = "oral" if source.predictor.undecided else "iv"
+    settings = ProfileSettings(decoder="compartment", residual=population.residual.kind)
+    return settings, Kept(decoder=population.structure, route=route, prior="published")
 
 
 def _assemble(
     source: Source,
-    learned: tuple[Outcome, Kept | None],
+    outcome: Outcome,
     cohort: Cohort,
     settings: AdaptSettings,
     found: tuple[Local, Checkpoint],
 ) -> ProfileVAE:
-    (outcome, kept), (local, store) = learned, found
+    local, store = found
     about, published = source.predictor.about, source.published
     origin = Origin(how="adapted", source=source.name, sha256=about["sha256"], published=published)
     told = {"origin": {"adapted from": source.name, "sha256": about["sha256"]}}
@@ -271,10 +280,7 @@ def _assemble(
     told |= adaptation_card(local) | card(outcome, cohort)
     if published is not None:
         told |= {"covariates": published_ranges(published)}
-    before = source.fitted
-    chosen = kept if before is None else before.chosen
-    assert chosen is not None  # noqa: S101 - a source without a fit is published
-    base = ProfileSettings(decoder="compartment") if before is None else before.settings
+    base, chosen = _kept(source)
     fitted = Fitted(
         settings=base.model_copy(update={"epochs": settings.epochs, "seed": settings.seed}),
         config=outcome.config,
