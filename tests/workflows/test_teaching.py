@@ -38,7 +38,9 @@ def by_hand(subject, draws):
         on, after = np.clip(time - start, 0, hours), max(time - start - hours, 0)
         total += dose / hours / cl * (1 - np.exp(-k * on)) * np.exp(-k * after)
     noisy = total + 3.52 * rng.standard_normal(draws)
-    return noisy[noisy > 0]
+    while (noisy <= 0).any():  # a laboratory reports no level below 0: the error is drawn again
+        noisy = np.where(noisy > 0, noisy, total + 3.52 * rng.standard_normal(draws))
+    return noisy
 
 
 class TestTeachingCohort:
@@ -109,9 +111,9 @@ class TestLocalDesigns:
         assert (values > 0).all()
         assert len(np.unique(values[:, 0])) == 2000
         expected = by_hand(locals_[0], 20_000)
-        for share in (0.1, 0.5, 0.9):
+        for share in (0.1, 0.5, 0.9):  # the error of a quantile of 2000 is about 0.13 mg/L
             ours, theirs = np.quantile(values[:, 0], share), np.quantile(expected, share)
-            assert ours == pytest.approx(theirs, rel=0.08)
+            assert ours == pytest.approx(theirs, abs=0.45)
 
     def test_levels_below_the_limit_are_censored(self, locals_):
         from dataclasses import replace
