@@ -48,6 +48,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("trust", _trust),
             ("dose_quality", _quality),
             ("dosing_speed", _dosing_speed),
+            ("start_from", _start_from),
         )
         if (found := results(task)) is not None
     ]
@@ -225,6 +226,34 @@ def _dosing_speed(found: dict[str, Any]) -> str:
         + _cells(found)
         + "\n\n"
         + _table(["what", "measured", "bar", "met"], rows)
+    )
+
+
+def _start_from(found: dict[str, Any]) -> str:
+    names = {
+        "source": "the published model as it is",
+        "start-from": "`fit --start-from`",
+        "scratch": "`fit` from nothing",
+    }
+    where = {"shifted": "clearance x 1.5, volume x 1.25", "same": "as published"}
+    rows = []
+    for row in found["table"]:
+        if row["method"] in names:
+            ratio = row["ratio_to_oracle"]
+            rows.append(
+                [
+                    where[row["cohort"]],
+                    names[row["method"]],
+                    str(row["n"]) if row["n"] else "",
+                    f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})",
+                    f"{row['coverage90']['value']:.3f}",
+                    str(len(row["seeds"])),
+                ]
+            )
+    head = ["the local truth", "method", "local patients", "error / oracle's", "coverage", "seeds"]
+    return (
+        "**Starting from a published model** at a site of one's own: 200 unseen local patients a "
+        "seed; the oracle knows the local truth. " + _cells(found) + "\n\n" + _table(head, rows)
     )
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-VERBS = ("simulate", "fit", "forecast", "show", "library")
+VERBS = ("simulate", "fit", "distill", "forecast", "show", "library")
 
 
 def plain(text):
@@ -43,8 +43,10 @@ def test_help_lists_the_verbs(latentpk):
                 "--interpolation",
                 "--impute",
                 "--epochs",
+                "--start-from",
             ),
         ),
+        ("distill", ("--out", "--subjects", "--decoder", "--epochs")),
         ("forecast", ("--out", "--plots", "--condition-until", "--ties", "--draws")),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentpk.cli.console import reported, start
+from latentpk.cli.console import Console, reported, start
 from latentpk.cli.options import (
     CreatinineFloor,
     Data,
@@ -20,11 +20,13 @@ from latentpk.cli.options import (
     RenalName,
     Route,
     Seed,
+    StartFrom,
     Threads,
     UnitsText,
     derivation,
 )
-from latentpk.errors import InputError
+from latentpk.cli.patients import read_for
+from latentpk.errors import ArtifactError, InputError
 
 
 @reported
@@ -59,8 +61,12 @@ def fit(
         Route, typer.Option(help="Where doses go that the file leaves open.")
     ] = Route.AUTO,
     interpolation: Annotated[
-        Interpolation, typer.Option(help="A covariate between two of its records.")
-    ] = Interpolation.LOCF,
+        Interpolation | None,
+        typer.Option(
+            help="A covariate between two of its records; locf, or with --start-from the source's.",
+            show_default=False,
+        ),
+    ] = None,
     impute: Annotated[
         Impute | None,
         typer.Option(
@@ -76,6 +82,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    start_from: StartFrom = None,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
     renal_cap: RenalCap = None,
@@ -86,14 +93,27 @@ def fit(
     units: UnitsText = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model on a population of patients."""
-    _check_folder(out)
-    if renal is Renal.CARD:
+    """Train a model on a population of patients, or adapt one that there is.
+
+    With --start-from the source's structure and covariate effects stay; typical values, spread
+    and residual error move as far as the local levels insist, and an encoder learns the result.
+    """
+    check_folder(out)
+    if start_from is not None:
+        _check_options(covariates, decoder, structure, route)
+    elif renal is Renal.CARD:
         raise InputError("--renal card: a fit has no card yet. Name a formula.")
     computed = derivation(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
     console = start(quiet=quiet, threads=threads)
+    partial = out.with_name(f"{out.name}.partial")
+    rule: dict[str, Any] = {} if interpolation is None else {"interpolation": interpolation.value}
+    if start_from is not None:
+        options = {"impute": impute.value} if impute else {}
+        cohort_of = {"units": units, "derive": computed, **rule, **options}
+        _adapt(console, (start_from, data, out), cohort_of, (epochs, seed), partial)
+        return
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.profile import ProfileVAE
 
@@ -102,7 +122,7 @@ def fit(
             data,
             units=units,
             covariates=_names(covariates),
-            interpolation=interpolation.value,
+            **rule,
             impute=impute.value if impute else None,
             route=route.value,
             purpose="fit",
@@ -117,7 +137,7 @@ def fit(
         settings["epochs"] = epochs
     model = ProfileVAE(**settings, seed=seed)
     with console.progress() as progress:
-        model.fit(cohort, progress=progress, checkpoint=out.with_name(f"{out.name}.partial"))
+        model.fit(cohort, progress=progress, checkpoint=partial)
     console.notices(tuple(model.notices))
     model.save(out)
     console.say(str(out))
@@ -127,7 +147,49 @@ def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _check_folder(out: Path) -> None:
+def _adapt(
+    console: Console,
+    places: tuple[str, Path, Path],
+    reading: dict[str, Any],
+    numbers: tuple[int | None, int],
+    partial: Path,
+) -> None:
+    """Adapt the source to the data, and save it."""
+    from latentpk.workflows.adapt import AdaptSettings, Source, adapt
+
+    (name, data, out), (epochs, seed) = places, numbers
+    try:
+        source = Source.open(name)
+    except ArtifactError as error:  # the user named it: anything wrong with it is bad input
+        raise InputError(str(error)) from error
+    cohort = read_for(console, source.predictor, data, purpose="adapt", **reading)
+    settings = AdaptSettings(seed=seed)
+    if epochs is not None:
+        settings = settings.model_copy(update={"epochs": epochs})
+    with console.progress() as progress:
+        model = adapt(source, cohort, settings, progress=progress, checkpoint=partial)
+    console.notices(model.notices)
+    model.save(out)
+    console.say(str(out))
+
+
+def _check_options(covariates: str | None, decoder: Decoder, structure: str, route: Route) -> None:
+    """Refuse what the source has decided already, before anything is read."""
+    given = {
+        "--covariates": covariates is not None,
+        "--decoder": decoder is not Decoder.AUTO,
+        "--structure": structure != "auto",
+        "--route": route is not Route.AUTO,
+    }
+    clashing = [name for name, there in given.items() if there]
+    if clashing:
+        raise InputError(
+            f"{', '.join(clashing)} beside --start-from: the source decides that. "
+            f"Leave out {' and '.join(clashing)}, or leave out --start-from to fit from nothing."
+        )
+
+
+def check_folder(out: Path) -> None:
     """Refuse a folder that could not become a model, before hours of training."""
     if out.is_file():
         raise InputError(f"--out {out} is a file. A model is a folder: name another path.")

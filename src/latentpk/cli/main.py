@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latentpk.cli.distill import distill
 from latentpk.cli.dose import dose
 from latentpk.cli.exposure import exposure
 from latentpk.cli.fit import fit
@@ -23,7 +24,11 @@ app = typer.Typer(
 )
 
 SIMULATE = "latentpk simulate vancomycin-goti-2018 --subjects 200 --seed 1 --out clinic.csv"
-FIT = "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL"
+FIT = (
+    "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL; "
+    "latentpk fit ten.csv --start-from vancomycin-goti-2018 --out ours.model"
+)
+DISTILL = "latentpk distill vancomycin-goti-2018 --out goti.model"
 FORECAST = (
     "latentpk forecast clinic.model ward.csv --condition-until 48 --out forecast.csv --plots plots"
 )
@@ -40,6 +45,7 @@ LIBRARY = "latentpk library; latentpk library show vancomycin-goti-2018; latentp
 
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
+app.command(epilog=f"Example: {DISTILL}")(distill)
 app.command(epilog=f"Example: {FORECAST}")(forecast)
 app.command(epilog=f"Example: {EXPOSURE}")(exposure)
 app.command(epilog=f"Example: {DOSE}")(dose)

@@ -89,11 +89,21 @@ UnitsText = Annotated[
         rich_help_panel=_EVERYWHERE,
     ),
 ]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Adapt this published model, or this folder made by `distill` or `fit`, to the data: "
+        "its structure and covariates stay.",
+        show_default=False,
+    ),
+]
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A folder made by `latentpk fit`, or a published model (see `latentpk library`).",
+        help="A folder made by `latentpk fit` or `distill`, or a published model "
+        "(see `latentpk library`).",
         show_default=False,
     ),
 ]
@@ -185,7 +195,7 @@ def derivation(
     """The option `derive` of `read_nonmem`, None where nothing may be computed.
 
     Args:
-        renal: Formula; "card" stays as it is, for `read_patients` to replace.
+        renal: Formula; "card" stays as it is, for `read_panel` to replace.
         floor: Creatinine floor [mg/dL], after "@" the age [y] above which it holds.
         cap: Cap of the clearance [mL/min].
         female: Code of SEX that is a woman.

@@ -11,37 +11,6 @@ if TYPE_CHECKING:
     from latentpk.workflows.predictor import Predictor
 
 
-def read_patients(
-    console: Console,
-    model: str,
-    data: Path,
-    *,
-    units: str | None,
-    derive: dict[str, Any] | None = None,
-    purpose: Literal["forecast", "dose"] = "forecast",
-    **options: Any,
-) -> "tuple[Predictor, Cohort]":
-    """Open the model and read the file as it asks; the choices made are printed.
-
-    Args:
-        console: Where to print.
-        model: A folder or a library name.
-        data: The file.
-        units: As declared by the user; None takes the model's.
-        derive: What may be computed, from `derivation`; None takes the model's.
-        purpose: What the file must be good for.
-        **options: More of `read_nonmem`.
-
-    Raises:
-        InputError: Either cannot be used.
-    """
-    predictor, cohort = _read(
-        console, model, data, units=units, derive=derive, purpose=purpose, **options
-    )
-    _tell(console, data, cohort)
-    return predictor, cohort
-
-
 def read_panel(
     console: Console,
     model: str,
@@ -54,6 +23,8 @@ def read_panel(
     **options: Any,
 ) -> "list[tuple[Predictor, Cohort]]":
     """Open one model or several joined by +, and read the file as each asks.
+
+    The choices made are printed.
 
     Args:
         console: Where to print.
@@ -70,13 +41,13 @@ def read_panel(
     """
     # a folder's name may hold a +
     names = [model] if Path(model).is_dir() else [name.strip() for name in model.split("+")]
+    options |= {"units": units, "derive": derive, "purpose": purpose}
     found: list[tuple[Predictor, Cohort]] = []
     failed: list[str] = []
     for name in names:
         try:
-            predictor, cohort = _read(
-                console, name, data, units=units, derive=derive, purpose=purpose, **options
-            )
+            predictor = _open(name)
+            cohort = _read(console, predictor, data, **options)
         except InputError as error:
             if len(names) == 1:
                 raise
@@ -93,27 +64,58 @@ def read_panel(
     return found
 
 
-def _read(
+def read_for(
     console: Console,
-    model: str,
+    predictor: "Predictor",
     data: Path,
     *,
     units: str | None,
     derive: dict[str, Any] | None,
     **options: Any,
-) -> "tuple[Predictor, Cohort]":
-    from latentpk.records.nonmem import read_nonmem
+) -> "Cohort":
+    """Read a file as a model asks; the choices made are printed.
+
+    Args:
+        console: Where to print.
+        predictor: The model.
+        data: The file.
+        units: As declared by the user; None takes the model's.
+        derive: What may be computed, from `derivation`; None takes the model's.
+        **options: More of `read_nonmem`; they override the model's.
+
+    Raises:
+        InputError: The file cannot be used.
+    """
+    cohort = _read(console, predictor, data, units=units, derive=derive, **options)
+    _tell(console, data, cohort)
+    return cohort
+
+
+def _open(name: str) -> "Predictor":
     from latentpk.workflows.predictor import open_predictor
 
     try:
-        predictor = open_predictor(model)
+        return open_predictor(name)
     except ArtifactError as error:  # the user named it: anything wrong with it is bad input
         raise InputError(str(error)) from error
+
+
+def _read(
+    console: Console,
+    predictor: "Predictor",
+    data: Path,
+    *,
+    units: str | None,
+    derive: dict[str, Any] | None,
+    **options: Any,
+) -> "Cohort":
+    from latentpk.records.nonmem import read_nonmem
+
     reading: dict[str, Any] = dict(predictor.reading) | ({} if units is None else {"units": units})
     if derive is not None:
         reading["derive"] = _merged(reading.get("derive") or {}, _as_the_card(predictor, derive))
     with console.progress() as progress:
-        return predictor, read_nonmem(data, **reading, progress=progress, **options)
+        return read_nonmem(data, **(reading | options), progress=progress)
 
 
 def _tell(console: Console, data: Path, cohort: "Cohort") -> None:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 from pydantic import Field
 
 from latentpk import precision
@@ -69,71 +69,119 @@ class Proposals(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Moving:
+    """What ascends: a tree of parameters, and how it makes a model.
+
+    Attributes:
+        start: Where it begins, in float32.
+        inside: The model that the compiled program evaluates, in float32.
+        outside: The model that comes out, from parameters in float64.
+        penalty: Added to minus the log likelihood of all subjects.
+    """
+
+    start: PyTree
+    inside: Callable[[PyTree], LatentModel]
+    outside: Callable[[PyTree], LatentModel]
+    penalty: Callable[[PyTree], Array]
+
+
+@dataclass(frozen=True, eq=False)
 class Polisher:
-    """The compiled pieces: `run_round` is a pure function of (state, round)."""
+    """The compiled pieces: `run_round` is a pure function of (state, round, subjects).
+
+    Attributes:
+        start: Where polishing begins.
+        settings: How.
+        run_round: One round; the subjects are indices, None is everyone.
+        parameters: What moved, in float64.
+        finish: The model there.
+    """
 
     start: TrainingState
     settings: PolishSettings
-    run_round: Callable[[TrainingState, int], TrainingState]
+    run_round: Callable[..., TrainingState]
+    parameters: Callable[[TrainingState], PyTree]
     finish: Callable[[TrainingState], LatentModel]
 
 
-def make_polisher(model: LatentModel, records: Record, settings: PolishSettings) -> Polisher:
+def whole_population(model: LatentModel) -> Moving:
+    """Everything of a model but its encoder moves, under the ridge of training."""
+    moving = eqx.tree_at(
+        lambda m: m.encoder, jax.tree_util.tree_map(eqx.is_inexact_array, model), replace=False
+    )
+    params, static = eqx.partition(precision.single(model), moving)
+    return Moving(
+        start=params,
+        inside=lambda p: eqx.combine(p, static),
+        outside=lambda p: precision.double(eqx.combine(p, static)),
+        penalty=lambda p: ridge(eqx.combine(p, static)),
+    )
+
+
+def make_polisher(
+    model: LatentModel | Moving, records: Record, settings: PolishSettings
+) -> Polisher:
     """Compile polishing of one model and cohort.
 
     Args:
-        model: A trained model.
+        model: A trained model, all of whose population moves; or what is to move of one.
         records: Stacked records of the training subjects.
         settings: How.
 
     Returns:
         The polisher; its encoder stays as it was.
     """
+    moving = model if isinstance(model, Moving) else whole_population(model)
     data = jax.tree_util.tree_map(jnp.asarray, precision.single(records))
-    moving = eqx.tree_at(
-        lambda m: m.encoder, jax.tree_util.tree_map(eqx.is_inexact_array, model), replace=False
-    )
-    params, static = eqx.partition(precision.single(model), moving)
-    start, unravel = ravel_pytree(params)
+    start, unravel = ravel_pytree(moving.start)
     count = data.mask.shape[0]
     batch = min(settings.batch, count)
     steps = max(count // batch, LEAST_STEPS)
     total = settings.rounds * settings.epochs
 
-    def loss(flat: Array, record: Record, proposals: Proposals) -> Array:
-        current = eqx.combine(unravel(flat), static)
+    def loss(flat: Array, record: Record, proposals: Proposals, share: Array) -> Array:
+        params = unravel(flat)
+        current = moving.inside(params)
 
         def evidence(r: Record, p: Proposals) -> Array:
             location = current.location(r)
             each = jax.vmap(lambda e: current.log_likelihood(e, location, r))(p.eps)
             return jax.scipy.special.logsumexp(each + p.log_ratio)
 
-        return -jnp.mean(jax.vmap(evidence)(record, proposals)) + ridge(current) / count
+        return -jnp.mean(jax.vmap(evidence)(record, proposals)) + share * moving.penalty(params)
 
     @jax.jit
     def epoch_program(
-        state: TrainingState, index: Array, rate: Array, proposals: Proposals
+        state: TrainingState, index: Array, rate: Array, proposals: Proposals, share: Array
     ) -> TrainingState:
         def update(state: TrainingState, rows: Array) -> tuple[TrainingState, None]:
-            grad = jax.grad(loss)(state.params, take(data, rows), take(proposals, rows))
+            grad = jax.grad(loss)(state.params, take(data, rows), take(proposals, rows), share)
             return adam(state, grad, rate, 0.98), None
 
         return jax.lax.scan(update, state, index)[0]
 
-    def run_round(state: TrainingState, round_: int) -> TrainingState:
+    def run_round(
+        state: TrainingState, round_: int, subjects: np.ndarray | None = None
+    ) -> TrainingState:
+        chosen = np.arange(count) if subjects is None else subjects
+        share = np.float32(1 / chosen.size)
         proposals = _proposals(finish(state), records, settings, round_)
         for epoch in range(settings.epochs):
             done = round_ * settings.epochs + epoch
             rng = np.random.Generator(np.random.Philox([settings.seed, 7, done]))
-            index = shuffled(rng, np.arange(count), steps * batch).reshape(steps, batch)
+            index = shuffled(rng, chosen, steps * batch).reshape(steps, batch)
             slow = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done / total))
-            state = epoch_program(state, index, np.float32(settings.rate * slow), proposals)
+            rate = np.float32(settings.rate * slow)
+            state = epoch_program(state, index, rate, proposals, share)
         return state
 
-    def finish(state: TrainingState) -> LatentModel:
-        return precision.double(eqx.combine(unravel(state.average), static))
+    def parameters(state: TrainingState) -> PyTree:
+        return precision.double(unravel(state.average))
 
-    return Polisher(begin_at(start), settings, run_round, finish)
+    def finish(state: TrainingState) -> LatentModel:
+        return moving.outside(parameters(state))
+
+    return Polisher(begin_at(start), settings, run_round, parameters, finish)
 
 
 def _proposals(

@@ -310,12 +310,14 @@ class Course:
         subjects: Indices of those trained on.
         settings: How.
         freedom: What may move; None is everything.
+        encoder_only: Whether the population stays and the encoder alone learns it.
     """
 
     start: LatentModel
     subjects: np.ndarray
     settings: TrainingSettings
     freedom: Freedom | None = None
+    encoder_only: bool = False
 
 
 def train(
@@ -343,7 +345,11 @@ def train(
     """
     state = trainer.start(course.start) if state is None else state
     history = TrainingHistory() if history is None else history
-    rates = trainer.rates(course.settings, course.freedom)
+    rates = (
+        trainer.encoder_rates(course.settings)
+        if course.encoder_only
+        else trainer.rates(course.settings, course.freedom)
+    )
     while (slow := history.rate(course.settings)) is not None:
         epoch = len(history.terms)
         state, terms = trainer.run_epoch(state, epoch, np.float32(slow) * rates, course.subjects)

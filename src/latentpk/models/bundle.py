@@ -8,6 +8,7 @@ from jaxtyping import PyTree
 
 from latentpk.errors import ArtifactError
 from latentpk.models.config import ModelConfig
+from latentpk.models.distilled import DistilledConfig, build_distilled
 from latentpk.models.latent import LatentModel, build
 
 
@@ -26,7 +27,9 @@ def to_arrays(model: LatentModel) -> dict[str, np.ndarray]:
     }
 
 
-def from_arrays(config: ModelConfig, arrays: dict[str, np.ndarray]) -> LatentModel:
+def from_arrays(
+    config: ModelConfig | DistilledConfig, arrays: dict[str, np.ndarray]
+) -> LatentModel:
     """Rebuild a model from its configuration and arrays.
 
     Args:
@@ -40,7 +43,8 @@ def from_arrays(config: ModelConfig, arrays: dict[str, np.ndarray]) -> LatentMod
         ArtifactError: A name, shape or dtype differs from the skeleton's, or a value is not
             finite.
     """
-    skeleton = eqx.filter_eval_shape(build, config)
+    make = build_distilled if isinstance(config, DistilledConfig) else build
+    skeleton = eqx.filter_eval_shape(make, config)
     wanted = _leaves(skeleton)
     faults = [f"{name} is missing" for name in wanted.keys() - arrays.keys()]
     faults += [f"{name} is unknown" for name in arrays.keys() - wanted.keys()]

@@ -140,7 +140,7 @@ class LatentModel(eqx.Module):
     def encode_masked(self, record: Record, masks: Bool[Array, "mask level"]) -> Gaussian:
         """Encode one record under several masks of its levels; fields have a leading axis."""
         encoder, prior = self.encoder, self.prior
-        if encoder is None or not isinstance(prior, LearnedPrior):
+        if encoder is None:
             raise NotFittedError("This model has no encoder: use `encode`, which gives its prior.")
         location = self.location(record)
         origin = jnp.zeros(self.effects, location.dtype)

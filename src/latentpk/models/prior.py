@@ -28,6 +28,14 @@ class Prior(eqx.Module):
         """The same prior with every patient's z moved by as much."""
 
     @abc.abstractmethod
+    def stretched(self, by: Float[Array, " latent"]) -> "Prior":
+        """The same prior with the SD of each z times exp(by); correlations stay."""
+
+    @abc.abstractmethod
+    def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
+        """What networks read of raw covariates, all of order one, shape (raw,)."""
+
+    @abc.abstractmethod
     def chol(self) -> Float[Array, "latent effect"]:
         """The factor of the prior's covariance, shape (latent, effect)."""
 
@@ -75,11 +83,7 @@ class LearnedPrior(Prior):
 
     def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
         """Standardize covariates; a categorical one fills an entry per code but the first."""
-        entries = [
-            _standardized(spec, value)
-            for spec, value in zip(self.covariates, covariates, strict=True)
-        ]
-        return jnp.concatenate(entries) if entries else covariates[:0]
+        return raw_view(self.covariates, covariates)
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """The prior's mean of z for raw covariates, shape (latent,)."""
@@ -100,6 +104,12 @@ class LearnedPrior(Prior):
         """The same prior with every patient's z moved by as much."""
         return eqx.tree_at(lambda prior: prior.typical, self, self.typical + by)
 
+    def stretched(self, by: Float[Array, " latent"]) -> "LearnedPrior":
+        """The same prior with the SD of each z times exp(by); correlations stay."""
+        factor = jnp.exp(by)[:, None] * jnp.tril(self.factor, -1)
+        factor = factor + jnp.diag(jnp.diag(self.factor) + by)
+        return eqx.tree_at(lambda prior: prior.factor, self, factor)
+
     def chol(self) -> Float[Array, "latent latent"]:
         """The lower factor of the prior's covariance, shape (latent, latent)."""
         diagonal = jnp.exp(jnp.clip(jnp.diag(self.factor), -7.0, 3.0))
@@ -107,6 +117,14 @@ class LearnedPrior(Prior):
 
     def occasion_chol(self) -> None:
         """None: a learned model's patients do not vary between occasions."""
+
+
+def raw_view(
+    known: tuple[CovariateConfig, ...], covariates: Float[Array, " covariate"]
+) -> Float[Array, " raw"]:
+    """Standardize covariates; a categorical one fills an entry per code but the first."""
+    entries = [_standardized(spec, value) for spec, value in zip(known, covariates, strict=True)]
+    return jnp.concatenate(entries) if entries else covariates[:0]
 
 
 def _standardized(spec: CovariateConfig, value: Float[Array, ""]) -> Float[Array, " entry"]:

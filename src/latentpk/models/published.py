@@ -16,11 +16,11 @@ from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
-from latentpk.models.config import Frozen, ResidualKind
+from latentpk.models.config import CovariateConfig, Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.effects import Course, Effect
 from latentpk.models.latent import LatentModel
-from latentpk.models.prior import Prior
+from latentpk.models.prior import Prior, raw_view
 from latentpk.models.residual import Residual
 from latentpk.records.elapsed import ELAPSED
 
@@ -262,6 +262,8 @@ class PublishedPrior(Prior):
     shift: Float[Array, " latent"]  # 0 as published; a rival's patients lie elsewhere
     within: Float[Array, "latent kappa"] | None  # as `root`, between a patient's occasions
     population: PopulationModel = eqx.field(static=True)
+    # how an encoder reads the covariates; nothing else needs it
+    covariates: tuple[CovariateConfig, ...] = eqx.field(static=True, default=())
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """Typical log parameters at covariates in the order of `population.covariates`."""
@@ -274,6 +276,14 @@ class PublishedPrior(Prior):
     def shifted(self, by: Float[Array, " latent"]) -> "PublishedPrior":
         """The same prior with every patient's log parameters moved by as much."""
         return eqx.tree_at(lambda prior: prior.shift, self, self.shift + by)
+
+    def stretched(self, by: Float[Array, " latent"]) -> "PublishedPrior":
+        """The same prior with the SD of each log parameter times exp(by); correlations stay."""
+        return eqx.tree_at(lambda prior: prior.root, self, jnp.exp(by)[:, None] * self.root)
+
+    def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
+        """Standardize covariates, where the model has an encoder to read them."""
+        return raw_view(self.covariates, covariates)
 
     def chol(self) -> Float[Array, "latent effect"]:
         """The loading of the random effects, with rows of zeros where nothing varies."""

@@ -22,7 +22,7 @@ def check_purpose(
 
     Args:
         findings: Where problems and notices go.
-        purpose: "fit", "forecast" or "dose".
+        purpose: "fit", "adapt", "forecast" or "dose".
         events: Kinds of the records.
         records: What the dose records say.
         levels: What was measured.
@@ -38,7 +38,7 @@ def check_purpose(
         findings.add("records", "none of them is a dose", rule, _DOSE_MEND)
     elif dosed.any():
         _check_dosed(findings, ~dosed & (measured | (purpose == "forecast")))
-    if purpose == "fit" and findings.table.has("DV") and not findings.blamed("DV").any():
+    if purpose in ("fit", "adapt") and findings.table.has("DV") and not findings.blamed("DV").any():
         _check_levels(findings, measured, levels)
 
 

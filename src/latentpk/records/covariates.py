@@ -43,7 +43,7 @@ def read_covariates(
         findings: Where problems and notices go.
         units: Their units.
         asked: The columns to read; None takes every numeric column that is not reserved.
-        purpose: In a "fit" a covariate must vary; in a "forecast" it need not.
+        purpose: In a "fit" a covariate must vary; else it need not.
 
     Returns:
         The covariates.

@@ -45,7 +45,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     blq: Literal["M1", "M3"] = "M3",
     negative: Literal["refuse", "drop"] = "refuse",
     condition_until: float | None = None,
-    purpose: Literal["fit", "forecast", "dose"] = "fit",
+    purpose: Literal["fit", "adapt", "forecast", "dose"] = "fit",
     derive: Mapping[str, Any] | Derive | None = None,
     occasions: Sequence[float] | None = None,
     elapsed: Sequence[float] | None = None,
@@ -69,7 +69,8 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
         blq: Levels below their limit dropped ("M1") or kept as censored ("M3").
         negative: Negative levels refused, or answered but not conditioned on ("drop").
         condition_until: Levels and covariates later than this [h] are not looked at.
-        purpose: What the table must be good for.
+        purpose: What the table must be good for; "adapt" is a fit of a model that knows its
+            covariates already, which therefore need not vary.
         derive: Lets covariates that the file lacks be computed, printed with their formulas: {}
             sizes and ages (IBW, ABW, LBM, LBW, FFM, BSA, BMI, PMA); "renal" names the formula of
             CRCL, "creatinine_floor" [mg/dL] (with "creatinine_floor_age": above this age [y]

@@ -16,7 +16,7 @@ _CHOICES = {
     "route": ("auto", "iv", "oral"),
     "blq": ("M1", "M3"),
     "negative": ("refuse", "drop"),
-    "purpose": ("fit", "forecast", "dose"),
+    "purpose": ("fit", "adapt", "forecast", "dose"),
 }
 
 

@@ -11,9 +11,12 @@ import numpy as np
 from latentpk import __version__
 from latentpk.inference.training import TrainingHistory
 from latentpk.kinetics.structure import Structure
+from latentpk.library.card import LibraryModel
 from latentpk.models.config import CompartmentConfig, ModelConfig
+from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
+from latentpk.models.published import PublishedPrior
 from latentpk.models.residual import FORMULAS
 from latentpk.records.subject import Cohort
 
@@ -38,7 +41,7 @@ class Outcome:
     """
 
     model: LatentModel
-    config: ModelConfig
+    config: ModelConfig | DistilledConfig
     told: tuple[str, ...]
     history: TrainingHistory
 
@@ -54,7 +57,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def reading(cohort: Cohort, config: ModelConfig) -> dict[str, Any]:
+def reading(cohort: Cohort, config: ModelConfig | DistilledConfig) -> dict[str, Any]:
     """Arguments of `read_nonmem` with which later data are read as the training data were."""
     found: dict[str, Any] = {
         "units": cohort.units.describe(cohort.covariate_names),
@@ -78,7 +81,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
     model, config = outcome.model, outcome.config
     scales = config.encoder
     residual = {
-        "formula": FORMULAS[config.residual],
+        "formula": FORMULAS[model.residual.kind],
         "a [mg/L]": float(np.exp(model.residual.log_a)),
         "b": float(np.exp(model.residual.log_b)),
     }
@@ -98,11 +101,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
             {"name": c.name, "kind": c.kind, "low": c.low, "median": c.median, "high": c.high}
             for c in config.covariates
         ],
-        "decoder": {
-            "name": config.decoder.name,
-            "prior": config.prior,
-            **_population(model, config),
-        },
+        "decoder": _decoder(model, config),
         "residual error": residual,
         "training": {
             "epochs": len(outcome.history.terms),
@@ -112,6 +111,41 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         "versions": versions(),
         "hashes": {"data": cohort.source_hash},
     }
+
+
+def published_ranges(published: LibraryModel) -> list[dict[str, Any]]:
+    """Where a published model holds, covariate by covariate."""
+    return [
+        {
+            "name": known.name,
+            "unit": known.unit,
+            "definition": known.definition,
+            "caution outside": "{:g} to {:g}".format(*known.soft),
+            "refused outside": "{:g} to {:g}".format(*known.hard),
+        }
+        for known in published.required
+    ]
+
+
+def _decoder(model: LatentModel, config: ModelConfig | DistilledConfig) -> dict[str, Any]:
+    if isinstance(config, ModelConfig):
+        about = {"name": config.decoder.name, "prior": config.prior}
+        return about | dict(_population(model, config))
+    about = {"name": "compartment", "prior": "published"}
+    return about | {"structure": config.population.structure} | _published(model, config)
+
+
+def _published(model: LatentModel, config: DistilledConfig) -> dict[str, str]:
+    """Typical values with their covariate effects, how far a site moved them, and spread."""
+    assert isinstance(model.prior, PublishedPrior)  # noqa: S101 - what the config builds
+    moved = np.exp(np.asarray(model.prior.shift))
+    spread = np.sqrt(np.sum(np.asarray(model.prior.chol()) ** 2, axis=1))
+    lines: dict[str, str] = {}
+    for known, factor, sd in zip(config.population.parameters, moved, spread, strict=True):
+        local = "" if factor == 1 else f", all x {factor:.4g}"
+        formula = known.formula().partition(" = ")[2]
+        lines[known.name] = f"{formula}{local}, SD of log {sd:.3g}"
+    return lines
 
 
 def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:

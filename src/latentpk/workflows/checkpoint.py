@@ -26,6 +26,7 @@ class Checkpoint:
         history: Its past.
         rounds: Rounds of polishing done.
         polished: Where polishing stands, None before it.
+        scores: Figures by name that were dear to compute, such as held-out likelihoods.
         note: Why an earlier checkpoint was not used, or that it was; empty if there was none.
     """
 
@@ -42,6 +43,7 @@ class Checkpoint:
         self.history = TrainingHistory()
         self.rounds = 0
         self.polished: TrainingState | None = None
+        self.scores: dict[str, list[float]] = {}
         self.note = ""
         self._saved = time.monotonic()
         if folder is not None and folder.exists():
@@ -64,11 +66,12 @@ class Checkpoint:
             self.history = TrainingHistory([ElboTerms(*map(float, row)) for row in terms])
             self.history.annealed_from = bundle.manifest["annealed_from"]
             self.rounds = int(bundle.manifest["rounds"])
+            self.scores = {k: list(map(float, v)) for k, v in bundle.manifest["scores"].items()}
             self.state = _state(bundle.arrays, "training")
             self.polished = _state(bundle.arrays, "polish")
-        except (ArtifactError, KeyError, TypeError, ValueError) as error:
+        except (ArtifactError, AttributeError, KeyError, TypeError, ValueError) as error:
             self.trials, self.state, self.history = [], None, TrainingHistory()
-            self.rounds, self.polished = 0, None
+            self.rounds, self.polished, self.scores = 0, None, {}
             self.note = f"{folder}: not resumed, it cannot be read ({error}); starting anew."
             return
         self.note = (
@@ -93,6 +96,11 @@ class Checkpoint:
         if time.monotonic() - self._saved >= EVERY:
             self.write()
 
+    def keep_scores(self, scores: dict[str, list[float]]) -> None:
+        """Keep figures that were dear to compute."""
+        self.scores = self.scores | scores
+        self.write()
+
     def write(self) -> None:
         """Write what there is now."""
         if self.folder is None:
@@ -104,6 +112,7 @@ class Checkpoint:
             "terms": [list(map(float, terms)) for terms in self.history.terms],
             "annealed_from": self.history.annealed_from,
             "rounds": self.rounds,
+            "scores": self.scores,
         }
         write_bundle(
             self.folder,

@@ -1,9 +1,11 @@
 """ProfileVAE: train on a population, then forecast a patient."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 from pydantic import Field
@@ -11,22 +13,25 @@ from pydantic import Field
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
-from latentpk.inference.trust import Domain, Range
+from latentpk.inference.trust import Domain
 from latentpk.kinetics.structure import Structure
+from latentpk.library.card import LibraryModel
 from latentpk.models.bundle import from_arrays, to_arrays
-from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import Frozen, ModelConfig, ResidualKind
+from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
 from latentpk.models.record import Record
 from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
-from latentpk.units import PHYSICAL
 from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
+from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
-from latentpk.workflows.predictor import Predictor, half_life
+from latentpk.workflows.predictor import Predictor, half_life, published_predictor
 from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
+from latentpk.workflows.setup import seen_range
 
 Progress = Callable[[int, int, str], None]
 KIND, SCHEMA = "profile-vae", 1
@@ -50,19 +55,30 @@ class ProfileSettings(Frozen):
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
     residual: ResidualKind = "combined2"
-    epochs: int = Field(200, ge=1)
-    seed: int = Field(0, ge=0)
+    epochs: int = Field(default=200, ge=1)
+    seed: int = Field(default=0, ge=0)
 
 
 class Fitted(Frozen):
-    """All of a fitted model that is no array."""
+    """All of a fitted model that is no array.
+
+    Attributes:
+        settings: What the user fixed.
+        config: What the model is built from.
+        chosen: Decoder, route and prior: chosen by forecasts, or kept from a published model.
+        card: The model card.
+        reading: Arguments of `read_nonmem` for data it is to forecast.
+        notices: Every choice made, as sentences.
+        origin: The model it was distilled or adapted from; None where it was fitted from nothing.
+    """
 
     settings: ProfileSettings
-    config: ModelConfig
-    chosen: Candidate
+    config: ModelConfig | DistilledConfig
+    chosen: Candidate | Kept
     card: dict[str, Any]
     reading: dict[str, Any]
     notices: tuple[str, ...]
+    origin: Origin | None = None
 
 
 class ProfileVAE:
@@ -91,6 +107,7 @@ class ProfileVAE:
             Structure.parse(self.settings.structure)
         self._model: LatentModel | None = None
         self._fitted: Fitted | None = None
+        self._checkpoint: Checkpoint | None = None
 
     @property
     def model(self) -> LatentModel:
@@ -225,7 +242,15 @@ class ProfileVAE:
 
     def predictor(self, name: str = "this model") -> Predictor:
         """What answers for patients, as a published model does; `name` is what answers call it."""
-        config = self.fitted.config
+        config, origin = self.fitted.config, self.fitted.origin
+        about = {
+            "name": name,
+            "citation": "fitted by latentpk fit" if origin is None else origin.sentence,
+            "decoder": str(self.fitted.chosen),
+            "sha256": self.fitted.card.get("hashes", {}).get("model", ""),
+        }
+        if origin is not None and origin.published is not None:
+            return self._as_published(origin.published, name, about)
         prior = self.model.prior
         typical = np.exp(prior.typical) if isinstance(prior, LearnedPrior) else np.zeros(0)
         derive = parse_derive(self.reading().get("derive"))
@@ -236,17 +261,28 @@ class ProfileVAE:
             covariates=tuple(c.name for c in config.covariates),
             undecided=float(self.fitted.chosen.route == "oral"),
             domain=Domain(
-                tuple(map(_range, config.covariates)),
+                tuple(map(seen_range, config.covariates)),
                 half_life(self.model, np.asarray(typical)),
                 derive.renal if derive else None,
             ),
             usual_dose=config.encoder.dose_scale,
-            about={
-                "name": name,
-                "citation": "fitted by latentpk fit",
-                "decoder": str(self.fitted.chosen),
-                "sha256": self.fitted.card.get("hashes", {}).get("model", ""),
-            },
+            about=about,
+        )
+
+    def _as_published(self, published: LibraryModel, name: str, about: dict[str, Any]) -> Predictor:
+        """Answer as the published model does: its ranges, salt factor, renal function, design."""
+        root = published_predictor(published)
+        known = [c.sample.middle for c in published.required]
+        typical = np.exp(np.asarray(self.model.prior.location(jnp.asarray(known))))
+        own = half_life(self.model, typical)  # nan where a kernel's latent patient has no names
+        lives = root.domain.half_life if np.isnan(own) else own
+        return replace(
+            root,
+            name=name,
+            model=self.model,
+            reading=self.reading(),
+            domain=replace(root.domain, half_life=lives),
+            about=root.about | about,
         )
 
     def posterior(self, subject: Subject, *, draws: int = 1024, seed: int = 0) -> Posterior:
@@ -277,9 +313,8 @@ class ProfileVAE:
             manifest=self.fitted.model_dump(mode="json"),
             arrays=to_arrays(self.model),
         )
-        store: Checkpoint | None = getattr(self, "_checkpoint", None)
-        if store is not None:
-            store.remove()
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
 
     @staticmethod
     def load(folder: str | Path) -> "ProfileVAE":
@@ -295,24 +330,29 @@ class ProfileVAE:
             raise ArtifactError(
                 f"{folder}: the manifest does not describe a model: {error}"
             ) from error
-        loaded = ProfileVAE(**fitted.settings.model_dump())
-        loaded._model = from_arrays(fitted.config, bundle.arrays)
         card = fitted.card | {"hashes": {**fitted.card.get("hashes", {}), "model": bundle.seal}}
-        loaded._fitted = fitted.model_copy(update={"card": card})
-        return loaded
+        model = from_arrays(fitted.config, bundle.arrays)
+        return ProfileVAE.assembled(model, fitted.model_copy(update={"card": card}))
 
+    def derived(
+        self, origin: Origin, *, card: dict[str, Any], reading: dict[str, Any]
+    ) -> "ProfileVAE":
+        """The same model with the origin, card and reading of what it was derived from."""
+        update = {"origin": origin, "card": card, "reading": reading}
+        fitted = self.fitted.model_copy(update=update)
+        return ProfileVAE.assembled(self.model, fitted, self._checkpoint)
 
-def _range(known: CovariateConfig) -> Range:
-    """Soft where the training data were; hard where nothing like it was seen.
+    @staticmethod
+    def assembled(
+        model: LatentModel, fitted: Fitted, checkpoint: Checkpoint | None = None
+    ) -> "ProfileVAE":
+        """Put a fitted ProfileVAE together from its parts.
 
-    A continuous covariate that was positive throughout is refused beyond a third or three times
-    what was seen, another one beyond a whole range on either side; a code must have been seen.
-    """
-    low, high = known.low, known.high
-    if known.kind != "continuous":
-        seen = known.levels or (low, high)
-        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)))
-    width = high - low
-    hard = (low / 3, high * 3) if known.log else (low - width, high + width)
-    unit = PHYSICAL[known.name].unit if known.name in PHYSICAL else ""
-    return Range(known.name, unit, (low, high), hard)
+        Args:
+            model: The latent model.
+            fitted: All else.
+            checkpoint: What `save` is to forget.
+        """
+        whole = ProfileVAE(**fitted.settings.model_dump())
+        whole._model, whole._fitted, whole._checkpoint = model, fitted, checkpoint
+        return whole

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from latentpk.inference.initial import Scales
+from latentpk.inference.trust import Range
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import (
     CompartmentConfig,
@@ -18,6 +19,7 @@ from latentpk.models.config import (
     ResidualKind,
 )
 from latentpk.records.subject import Cohort
+from latentpk.units import PHYSICAL
 from latentpk.views.patient import available
 
 
@@ -103,3 +105,19 @@ def model_config(
             time_scale=scales.time, level_scale=scales.level, dose_scale=scales.dose
         ),
     )
+
+
+def seen_range(known: CovariateConfig) -> Range:
+    """Soft where the training data were; hard where nothing like it was seen.
+
+    A continuous covariate that was positive throughout is refused beyond a third or three times
+    what was seen, another one beyond a whole range on either side; a code must have been seen.
+    """
+    low, high = known.low, known.high
+    if known.kind != "continuous":
+        seen = known.levels or (low, high)
+        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)))
+    width = high - low
+    hard = (low / 3, high * 3) if known.log else (low - width, high + width)
+    unit = PHYSICAL[known.name].unit if known.name in PHYSICAL else ""
+    return Range(known.name, unit, (low, high), hard)

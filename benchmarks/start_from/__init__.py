@@ -1,0 +1,1 @@
+"""What the encoder adds: forecasts by encoder only, refinement from it, from the prior, NUTS."""
