@@ -59,6 +59,18 @@ def test_a_method_is_compared_on_the_patients_it_shares():
     assert line(found, "library")["minus_best"]["value"] == 0.0
 
 
+def test_the_expected_share_takes_the_true_chances_of_what_was_chosen():
+    truth = cell("truth") | {"exposures": [[500.0, 700.0]] * 10, "chances": [[0.9, 0.2]] * 10}
+    results = [cell("peers", map=hit(7), best=hit(10)), truth, cell("library", library=hit(8))]
+    one = line(summarize(results), "library")
+    assert one["expected"]["value"] == pytest.approx(0.8 * 0.9 + 0.2 * 0.2)
+    assert one["expected_minus_best"]["value"] == pytest.approx(-0.2 * 0.7)
+    assert one["expected_minus_map"]["value"] == pytest.approx(0.1 * 0.7)
+    results[0]["exposure"]["map"][0] = 600.0
+    with pytest.raises(ValueError, match="no regimen"):
+        summarize(results)
+
+
 def test_nothing_done_is_nothing_told():
     assert summarize([]) == {"table": [], "fits": [], "bars": []}
 
@@ -66,5 +78,5 @@ def test_nothing_done_is_nothing_told():
 def test_a_model_is_fitted_before_it_answers():
     names = [one.settings["arm"] for one in plan() if one.settings["row"] == "adults"]
     assert names.index("fit") < names.index("trained")
-    assert len(plan()) == 3 * 5 * 13
+    assert len(plan()) == 3 * 5 * 16
     assert np.unique([one.name for one in plan()]).size == len(plan())
