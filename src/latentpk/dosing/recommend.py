@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -397,9 +398,9 @@ class _Judge:
         patients = {0: self.patient, 1: self.patient.given(plan)}
         if self.options.practice.loading:
             patients[2] = self.patient.given(first)
+        lines: dict[Any, Any] = vars(self)["_lines"]
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
-            lines: dict[Any, Any] = vars(self)["_lines"]
             if (metric, at) not in lines:  # the history is that of every regimen
                 lines[metric, at] = measure(metric, self.patient, at, first=begin)
             parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
@@ -408,10 +409,23 @@ class _Judge:
         if metric.kind == "trough" and at == self.start:
             # the first interval begins low whatever is given: its troughs are its intervals' ends
             window = _interval_ends(self.start, regimen.interval)
-        else:
-            window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
-        parts = {k: _turned(heights(one, window)) for k, one in patients.items()}
-        return _Curved(metric, window, parts)
+            return _Curved(
+                metric, window, {k: _turned(heights(one, window)) for k, one in patients.items()}
+            )
+        if (at, end) not in lines:  # a window for all regimens: the history is followed once
+            window = self._common_window(at, end)
+            lines[at, end] = window, _turned(heights(self.patient, window))
+        window, history = lines[at, end]
+        plans = {k: _turned(heights(one, window)) for k, one in patients.items() if k > 0}
+        return _Curved(metric, window, {0: history, **plans})
+
+    def _common_window(self, at: float, end: float) -> Window:
+        """A window that holds the doses of every regimen."""
+        practice, doses = self.options.practice, self.patient.record.doses
+        for interval, infusion in product(practice.intervals, practice.infusions):
+            regimen = Regimen(1.0, interval, min(infusion, interval))
+            doses = _both(doses, schedule(regimen, self.start, end, self._depot))
+        return Window.of(at, end, doses, COARSE)
 
     @property
     def _depot(self) -> float:
