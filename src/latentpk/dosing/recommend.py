@@ -556,14 +556,17 @@ def _hold(patient: Patient, target: Target, start: float) -> float | None:
     if limit is None or metric.kind in ("ft_mic", "auc_cum"):
         return None
     highest = limit / metric.hours if metric.kind == "auc" else limit
+
+    def above(time: np.ndarray) -> np.ndarray:
+        window = Window(float(time[0]), float(time[-1]), time, np.full_like(time, np.inf))
+        return patient.weight @ (heights(patient, window) > highest) > 0.5
+
+    if not above(np.array([start]))[0]:
+        return None
     begin = end = start
     for step in (HOLD_STEP, HOLD_STEP / HOLD_POINTS):  # first by half days, then by half hours
         time = begin + step * np.arange(HOLD_POINTS + 1)
-        window = Window(begin, float(time[-1]), time, np.full_like(time, np.inf))
-        above = patient.weight @ (heights(patient, window) > highest) > 0.5
-        if not above[0]:
-            return None
-        fallen = np.flatnonzero(~above)
+        fallen = np.flatnonzero(~above(time))
         if fallen.size == 0:
             return float(time[-1])
         begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])
