@@ -128,27 +128,37 @@ def best_attainable(
     Returns:
         Daily dose [mg], that probability, and effective draws, each (patient,).
     """
-    parts = []
-    for start in range(0, len(patients), BLOCK):
-        index = slice(start, start + BLOCK)
-        known = posterior(patients, levels, index)
-        parts.append(_best(patients, choices.daily[index], known))
-    daily, chance, size = (np.concatenate(part) for part in zip(*parts, strict=True))
+    chance, loss, size = true_chances(patients, choices.daily, levels)
+    rank = np.round(chance, 6) - 1e-9 * loss / patients.row.aim
+    best = np.nanargmax(rank, axis=1)[:, None]
+    daily, chance = (np.take_along_axis(x, best, axis=1)[:, 0] for x in (choices.daily, chance))
     return daily, chance, size
 
 
-def _best(patients: Patients, daily: Floats, known: Known) -> tuple[Floats, Floats, Floats]:
-    row = patients.row
-    chance, loss = np.full(daily.shape, -1.0), np.zeros(daily.shape)
-    for k in range(daily.shape[1]):
-        value = row.hours / 24 * daily[:, k : k + 1] / known.clearance
-        inside = (value >= row.low) & (value <= row.high)
-        chance[:, k] = np.where(np.isnan(daily[:, k]), -1, (inside * known.weight).sum(axis=1))
-        loss[:, k] = (np.abs(value - row.aim) * known.weight).sum(axis=1)
-    rank = np.round(chance, 6) - 1e-9 * np.nan_to_num(loss / row.aim, nan=1e3)
-    best = np.argmax(rank, axis=1)[:, None]
-    picked = (np.take_along_axis(table, best, axis=1)[:, 0] for table in (daily, chance))
-    return *picked, 1 / (known.weight**2).sum(axis=1)
+def true_chances(patients: Patients, daily: Floats, levels: int) -> tuple[Floats, Floats, Floats]:
+    """What daily doses [mg] would do under the true posterior.
+
+    Args:
+        patients: The patients.
+        daily: Each patient's amounts a day [mg], nan where there is none, (patient, regimen).
+        levels: How many are known.
+
+    Returns:
+        Probability of the range and expected |aim - exposure|, nan where there is no dose, each
+        (patient, regimen); effective draws, (patient,).
+    """
+    row, parts = patients.row, []
+    for start in range(0, len(patients), BLOCK):
+        index = slice(start, start + BLOCK)
+        known = posterior(patients, levels, index)
+        values = [row.hours / 24 * column[:, None] / known.clearance for column in daily[index].T]
+        inside = [((v >= row.low) & (v <= row.high)) * known.weight for v in values]
+        loss = [np.abs(v - row.aim) * known.weight for v in values]
+        some = np.where(np.isnan(daily[index]), np.nan, 1.0)
+        chance, cost = (np.stack([v.sum(axis=1) for v in x], axis=1) for x in (inside, loss))
+        parts.append((some * chance, cost, 1 / (known.weight**2).sum(axis=1)))
+    chance, cost, size = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return chance, cost, size
 
 
 def most_probable(patients: Patients, choices: Choices, levels: int) -> Floats:

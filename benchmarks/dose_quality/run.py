@@ -35,6 +35,7 @@ METHODS = {
     "trained": "ours, trained on 500",
     "other": "ours, another library model",
 }
+EVERYONE = "all rows"
 CLOSE, WORSE = -0.03, -0.01  # bars: against the best attainable; lower bound against MAP
 
 
@@ -44,7 +45,7 @@ def plan() -> list[Cell]:
         Cell({"row": row, "arm": arm, "levels": levels, "seed": f"seed-{seed}"})
         for seed in SEEDS
         for row in ROWS
-        for arm in ("peers", "library", "fit", "trained", "other")
+        for arm in ("peers", "truth", "library", "fit", "trained", "other")
         for levels in (LEVELS if arm != "fit" else (-1,))
     ]
 
@@ -59,6 +60,8 @@ def work(cell: Cell) -> dict[str, Any]:
     patients = draw(row, SUBJECTS, seed)
     if arm == "peers":
         return {"exposure": _peers(row.name, levels, seed)}
+    if arm == "truth":
+        return _truth(row.name, levels, seed)
     if arm == "trained" and not folder.is_dir():
         raise FileNotFoundError("the row's trained model: run its fit first (--only fit)")
     found = ours.recommended(patients, levels, ours.predictor(row, arm, folder))
@@ -81,6 +84,21 @@ def _peers(name: str, levels: int, seed: int) -> dict[str, list[float]]:
     return {method: _short(patients.exposure(value)) for method, value in daily.items()}
 
 
+def _truth(name: str, levels: int, seed: int) -> dict[str, Any]:
+    """The true probability of the range of everything that a method can choose."""
+    patients = draw(ROWS[name], SUBJECTS, seed)
+    choices = peers.Choices.of(patients).daily
+    daily = np.concatenate([choices, patients.label.daily[:, None]], axis=1)
+    chance, _, size = peers.true_chances(patients, daily, levels)
+    exposure = patients.row.hours / 24 * daily / patients.theta[:, :1]
+    there = np.isfinite(daily)
+    return {
+        "exposures": [_short(row[ok]) for row, ok in zip(exposure, there, strict=True)],
+        "chances": [_short(row[ok]) for row, ok in zip(chance, there, strict=True)],
+        "least effective draws": float(size.min()),
+    }
+
+
 def _short(values: np.ndarray) -> list[float]:
     return [float(f"{value:.6g}") for value in values]
 
@@ -91,7 +109,7 @@ Hits = dict[tuple[str, int, str], dict[tuple[str, str], dict[str, np.ndarray]]]
 def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Attainment of each method by row and levels, its differences to the best and to MAP."""
     hits = _hits(results)
-    scopes = [*ROWS, "all rows"]
+    scopes = [*ROWS, EVERYONE]
     table = [
         one
         for scope in scopes
@@ -110,8 +128,9 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
 def _hits(results: list[dict[str, Any]]) -> Hits:
     """(scope, levels, method) to each (row, seed)'s patients: attained, toxic, flagged, refused."""
     found: Hits = {}
+    truths = {(o["row"], o["levels"], o["seed"]): o for o in results if o["arm"] == "truth"}
     for one in results:
-        if one["arm"] == "fit":
+        if "exposure" not in one:
             continue
         row = ROWS[one["row"]]
         verdict = np.array(one.get("verdict", []))
@@ -123,17 +142,31 @@ def _hits(results: list[dict[str, Any]]) -> Hits:
                 "caution": verdict == "caution",
                 "refused": verdict == "refuse",
             }
-            for scope in (row.name, "all rows"):
+            truth = truths.get((one["row"], one["levels"], one["seed"]))
+            if truth is not None:
+                kept["expected"] = _expected(value, truth)
+            for scope in (row.name, EVERYONE):
                 group = found.setdefault((scope, one["levels"], method), {})
                 group[row.name, one["seed"]] = kept
     return found
 
 
+def _expected(exposures: np.ndarray, truth: dict[str, Any]) -> np.ndarray:
+    """The true probability of the range of the doses behind these exposures, (patient,)."""
+    found = []
+    for value, known, chances in zip(exposures, truth["exposures"], truth["chances"], strict=True):
+        place = int(np.argmin(np.abs(np.array(known) - value)))
+        if abs(known[place] - value) > 1e-4 * value:
+            raise ValueError(f"an exposure of {value} is that of no regimen of its patient")
+        found.append(chances[place])
+    return np.array(found)
+
+
 def _line(hits: Hits, scope: str, levels: int, method: str) -> dict[str, Any] | None:
     """One method's figures, or None where no cell of it is done."""
     mine = hits.get((scope, levels, method))
-    if mine is None:
-        return None
+    if mine is None or (scope == EVERYONE and {row for row, _ in mine} != set(ROWS)):
+        return None  # shares of some rows are not to be held against those of all
     line: dict[str, Any] = {
         "row": scope,
         "levels": levels,
@@ -145,14 +178,18 @@ def _line(hits: Hits, scope: str, levels: int, method: str) -> dict[str, Any] | 
     }
     if method in ("library", "trained", "other"):
         line |= {name: _mean(mine, name) for name in ("caution", "refused")}
+    known = [one["expected"] for one in mine.values() if "expected" in one]
+    if len(known) == len(mine):
+        line["expected"] = _shares(known)
     for against in ("best", "map"):
         other = hits.get((scope, levels, against), {})
         both = sorted(set(mine) & set(other))
-        if both and method != against:
-            pairs = [
-                mine[group]["attained"].astype(float) - other[group]["attained"] for group in both
-            ]
-            line[f"minus_{against}"] = _shares(pairs)
+        if not both or method == against:
+            continue
+        for name, key in (("attained", "minus"), ("expected", "expected_minus")):
+            if all(name in mine[group] for group in both):
+                pairs = [mine[g][name].astype(float) - other[g][name] for g in both]
+                line[f"{key}_{against}"] = _shares(pairs)
     return line
 
 
@@ -180,6 +217,8 @@ def _bars(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for name, key, at_least, what in (
             ("minus_best", "value", CLOSE, "minus the best attainable"),
             ("minus_map", "low", WORSE, "minus MAP, lower bound"),
+            ("expected_minus_best", "value", CLOSE, "expected, minus the best attainable"),
+            ("expected_minus_map", "low", WORSE, "expected, minus MAP, lower bound"),
         ):
             if name in one:
                 value = one[name][key]
@@ -205,7 +244,12 @@ def main() -> None:
     for one in summary["table"]:
         against = "".join(
             f"  -{name} {100 * one[key]['value']:+.1f} ({100 * one[key]['low']:+.1f})"
-            for name, key in (("best", "minus_best"), ("MAP", "minus_map"))
+            for name, key in (
+                ("best", "minus_best"),
+                ("MAP", "minus_map"),
+                ("best, expected", "expected_minus_best"),
+                ("MAP, expected", "expected_minus_map"),
+            )
             if key in one
         )
         share = 100 * one["attained"]["value"]

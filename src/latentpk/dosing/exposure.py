@@ -18,6 +18,7 @@ from latentpk.models.record import PIECES, SIZES, Record, padded_size
 Parts = tuple[Float[np.ndarray, "time draw"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
 COARSE = 47  # of a window where many curves are read, or an extreme is then looked for again
+LATE = 1e6  # h, after every window
 ZOOM = 8  # more points between the neighbours of an extreme
 
 
@@ -174,8 +175,7 @@ class Window:
         before = np.append(begin[inside], end)
         time = np.concatenate([after, before])
         order = np.concatenate([np.full(after.size, np.inf), np.full(before.size, -np.inf)])
-        sorting = np.lexsort((order, time))
-        time, order = time[sorting], order[sorting]
+        time, order = np.unique(np.stack([time, order]), axis=1)  # sorted, each side once
         short = padded_size(time.size, range(16, 4096, 16)) - time.size  # few compiled shapes
         return Window(
             start,
@@ -389,9 +389,9 @@ def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -
 
 
 def _padded(doses: Doses) -> Doses:
-    """Pad to a compiled size; padding has amount, rate and time 0 and never counts."""
+    """Pad to a compiled size by doses of nothing, so late that no curve is computed for them."""
     size = doses.time.shape[0]
     alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
     short = 0 if alone else padded_size(max(size, 1), SIZES) - size
     fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
-    return Doses(*fields)
+    return Doses(*fields)._replace(time=np.pad(doses.time, (0, short), constant_values=LATE))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -426,9 +427,9 @@ class _Judge:
         patients = {0: self.patient, 1: self.patient.given(plan)}
         if self.options.practice.loading:
             patients[2] = self.patient.given(first)
+        lines: dict[Any, Any] = vars(self)["_lines"]
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
-            lines: dict[Any, Any] = vars(self)["_lines"]
             if (metric, at) not in lines:  # the history is that of every regimen
                 lines[metric, at] = measure(metric, self.patient, at, first=begin)
             parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
@@ -437,10 +438,23 @@ class _Judge:
         if metric.kind == "trough" and at == self.start:
             # the first interval begins low whatever is given: its troughs are its intervals' ends
             window = _interval_ends(self.start, regimen.interval)
-        else:
-            window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
-        parts = {k: _turned(heights(one, window)) for k, one in patients.items()}
-        return _Curved(metric, window, parts)
+            return _Curved(
+                metric, window, {k: _turned(heights(one, window)) for k, one in patients.items()}
+            )
+        if (at, end) not in lines:  # a window for all regimens: the history is followed once
+            window = self._common_window(at, end)
+            lines[at, end] = window, _turned(heights(self.patient, window))
+        window, history = lines[at, end]
+        plans = {k: _turned(heights(one, window)) for k, one in patients.items() if k > 0}
+        return _Curved(metric, window, {0: history, **plans})
+
+    def _common_window(self, at: float, end: float) -> Window:
+        """A window that holds the doses of every regimen."""
+        practice, doses = self.options.practice, self.patient.record.doses
+        for interval, infusion in product(practice.intervals, practice.infusions):
+            regimen = Regimen(1.0, interval, min(infusion, interval))
+            doses = _both(doses, schedule(regimen, self.start, end, self._depot))
+        return Window.of(at, end, doses, COARSE)
 
     @property
     def _depot(self) -> float:
@@ -575,14 +589,17 @@ def _hold(patient: Seen, target: Target, start: float) -> float | None:
     if limit is None or metric.kind in ("ft_mic", "auc_cum"):
         return None
     highest = limit / metric.hours if metric.kind == "auc" else limit
+
+    def above(time: np.ndarray) -> np.ndarray:
+        window = Window(float(time[0]), float(time[-1]), time, np.full_like(time, np.inf))
+        return patient.weight @ (heights(patient, window) > highest) > 0.5
+
+    if not above(np.array([start]))[0]:
+        return None
     begin = end = start
     for step in (HOLD_STEP, HOLD_STEP / HOLD_POINTS):  # first by half days, then by half hours
         time = begin + step * np.arange(HOLD_POINTS + 1)
-        window = Window(begin, float(time[-1]), time, np.full_like(time, np.inf))
-        above = patient.weight @ (heights(patient, window) > highest) > 0.5
-        if not above[0]:
-            return None
-        fallen = np.flatnonzero(~above)
+        fallen = np.flatnonzero(~above(time))
         if fallen.size == 0:
             return float(time[-1])
         begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])

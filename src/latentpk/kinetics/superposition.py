@@ -93,16 +93,23 @@ def auc(
 
     def direct(mode: tuple[Scalar, Scalar], window: tuple[Doses, Scalar, Scalar]) -> Scalar:
         dose, first, last = window
-        area = central_area(dose, mode[0], paths)(first, last)
-        return jnp.where(dose.depot == 0, mode[1] * area, 0.0)
+        return jax.lax.cond(  # under vmap over draws a branch: what does not count costs nothing
+            (dose.depot == 0) & (last > first),
+            lambda: mode[1] * central_area(dose, mode[0], paths)(first, last),
+            lambda: zero,
+        )
 
     def through(
         site: tuple[Scalar, ...], mode: tuple[Scalar, Scalar], window: tuple[Doses, Scalar, Scalar]
     ) -> Scalar:
         dose, first, last = window
         share, ka, alag = site
-        area = absorbed_area(dose, Site(ka, mode[0]), paths)(first - alag, last - alag)
-        return jnp.where(dose.depot != 0, share * ka * mode[1] * area, 0.0)
+        area = absorbed_area(dose, Site(ka, mode[0]), paths)
+        return jax.lax.cond(
+            (dose.depot != 0) & (last > first),
+            lambda: share * ka * mode[1] * area(first - alag, last - alag),
+            lambda: zero,
+        )
 
     total = zero
     if paths.central:
