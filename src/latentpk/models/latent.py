@@ -7,11 +7,19 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from latentpk.errors import NotFittedError
 from latentpk.kinetics.structure import Structure
-from latentpk.models.config import CompartmentConfig, DecoderConfig, KernelConfig, ModelConfig
+from latentpk.kinetics.systems import parse_system
+from latentpk.models.config import (
+    CompartmentConfig,
+    DecoderConfig,
+    KernelConfig,
+    MechanisticConfig,
+    ModelConfig,
+)
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import Decoder
 from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.encoder import Encoder, Gaussian
 from latentpk.models.prior import LearnedPrior, Prior
 from latentpk.models.record import Record
@@ -146,6 +154,8 @@ def build_decoder(config: DecoderConfig, key: PRNGKeyArray) -> Decoder:
     match config:
         case CompartmentConfig():
             return CompartmentDecoder(Structure.parse(config.structure))
+        case MechanisticConfig():
+            return MechanisticDecoder(parse_system(config.structure))
         case KernelConfig():
             return KernelDecoder(config, key=key)
         case _:

@@ -16,8 +16,11 @@ from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import Prior
 from latentpk.models.residual import Residual
@@ -153,6 +156,14 @@ class Parameter(Frozen):
         return f"{self.name} = {self.value:g}{effects} [{self.unit}]"
 
 
+class Shared(Frozen):
+    """A log parameter that varies by a multiple of what another varies by."""
+
+    parameter: str
+    of: str
+    factor: float
+
+
 class RandomEffects(Frozen):
     """Which log parameters vary between subjects, and how.
 
@@ -160,11 +171,13 @@ class RandomEffects(Frozen):
         parameters: Names, in the order of the covariance.
         covariance: Lower triangle, row by row, of log parameters (variances on the diagonal).
         convention: How these variances follow from the numbers printed in the source.
+        shared: Parameters that move with one of these, without an effect of their own.
     """
 
     parameters: tuple[str, ...]
     covariance: tuple[tuple[float, ...], ...]
     convention: str
+    shared: tuple[Shared, ...] = ()
 
     @model_validator(mode="after")
     def _positive_definite(self) -> "RandomEffects":
@@ -172,6 +185,9 @@ class RandomEffects(Frozen):
             raise ValueError("covariance needs one lower-triangle row for each parameter")
         if np.linalg.eigvalsh(self.matrix()).min() <= 0:
             raise ValueError("covariance is not positive definite")
+        for one in self.shared:
+            if one.of not in self.parameters or one.parameter in self.parameters:
+                raise ValueError(f"{one.parameter} cannot share the random effect of {one.of}")
         return self
 
     def matrix(self) -> np.ndarray:
@@ -212,7 +228,8 @@ class PopulationModel(Frozen):
     """The population part of a published model.
 
     Attributes:
-        structure: Name of the disposition, such as "2c-iv".
+        structure: Name of the disposition, such as "2c-iv", or of a nonlinear system, such as
+            "tmdd".
         parameters: In the order of the structure's names.
         variability: Random effects of the log parameters.
         residual: Error of a measurement.
@@ -226,10 +243,11 @@ class PopulationModel(Frozen):
     @model_validator(mode="after")
     def _names(self) -> "PopulationModel":
         names = tuple(parameter.name for parameter in self.parameters)
-        expected = tuple(Structure.parse(self.structure).names)
+        expected = tuple(structure_of(self.structure).names)
         if names != expected:
             raise ValueError(f"{self.structure} has parameters {expected}, found {names}")
-        if unknown := set(self.variability.parameters) - set(names):
+        varying = {*self.variability.parameters, *(s.parameter for s in self.variability.shared)}
+        if unknown := varying - set(names):
             raise ValueError(f"random effects of unknown parameters: {sorted(unknown)}")
         return self
 
@@ -243,6 +261,27 @@ class PopulationModel(Frozen):
         """Names of the covariates the effects read, in order of first use."""
         effects = (effect for parameter in self.parameters for effect in parameter.effects)
         return tuple(dict.fromkeys(effect.covariate for effect in effects))
+
+
+def structure_of(name: str) -> Structure | System:
+    """The linear structure or the nonlinear system of that name.
+
+    Raises:
+        InputError: Neither.
+    """
+    return parse_system(name) if is_system(name) else Structure.parse(name)
+
+
+def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
+    """The decoder of a structure's name: closed forms where it is linear.
+
+    Raises:
+        InputError: An unknown structure.
+    """
+    structure = structure_of(name)
+    if isinstance(structure, System):
+        return MechanisticDecoder(structure)
+    return CompartmentDecoder(structure)
 
 
 def log_typical(
@@ -286,6 +325,9 @@ def loading(model: PopulationModel) -> np.ndarray:
     chol = np.linalg.cholesky(model.variability.matrix())
     full = np.zeros((len(model.names), len(effects)))
     full[[model.names.index(name) for name in effects]] = chol
+    for one in model.variability.shared:
+        row = one.factor * full[model.names.index(one.of)]
+        full[model.names.index(one.parameter)] = row
     return full
 
 
@@ -323,5 +365,4 @@ def build_published(population: PopulationModel) -> LatentModel:
         floor=1e-6,
     )
     prior = PublishedPrior(root=jnp.asarray(loading(population)), population=population)
-    decoder = CompartmentDecoder(Structure.parse(population.structure))
-    return LatentModel(prior, decoder, residual, encoder=None)
+    return LatentModel(prior, published_decoder(population.structure), residual, encoder=None)

@@ -16,6 +16,7 @@ from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample
 from latentpk.inference.trust import Trust, reasons, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record, stack_records
 from latentpk.records.subject import Subject
@@ -95,7 +96,7 @@ class Posterior:
 
     def _names(self) -> tuple[str, ...]:
         decoder = self.model.decoder
-        if not isinstance(decoder, CompartmentDecoder):
+        if not isinstance(decoder, CompartmentDecoder | MechanisticDecoder):
             raise InputError(
                 "This decoder has no parameters to name. "
                 "Predict with it, or fit with decoder='compartment'."

@@ -13,13 +13,12 @@ import polars as pl
 from latentpk.errors import InputError
 from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
 from latentpk.inference.trust import Domain, Range
-from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel
-from latentpk.models.published import build_published
+from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
 from latentpk.workflows.forecast import Judge, forecast_table
@@ -153,7 +152,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
             "interpolation": "locf",
         },
         covariates=tuple(population.covariates),
-        undecided=float(Structure.parse(population.structure).oral),
+        undecided=float(structure_of(population.structure).oral),
         domain=Domain(ranges, half_life(model, typical)),
         salt_factor=card.salt_factor,
         design=card.design,
@@ -169,7 +168,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
 
 
 def half_life(model: LatentModel, parameters: np.ndarray) -> float:
-    """Half-life of the slowest mode at given parameters [h]; nan where they have no names."""
+    """Half-life of the slowest mode at given parameters [h]; nan where there is none to tell."""
     if not isinstance(model.decoder, CompartmentDecoder):
         return float("nan")
     rates = np.asarray(model.decoder.structure.modes(jnp.asarray(parameters))[0])

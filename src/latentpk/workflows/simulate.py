@@ -13,12 +13,15 @@ from jaxtyping import Array, Float
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
-from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.superposition import concentration
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design, is_whole
-from latentpk.models.published import ResidualError, loading, log_typical
+from latentpk.models.published import (
+    ResidualError,
+    loading,
+    log_typical,
+    published_decoder,
+)
 from latentpk.units import Units, parse_units
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
@@ -190,30 +193,35 @@ def _concentrations(
     model: LibraryModel, design: Design, patients: list[_Patient]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Compute true parameters (subject, parameter) and each subject's noise-free levels [mg/L]."""
-    parameters = _parameters(model, patients)
+    latent = _latent(model, patients)
     doses = _doses(patients, oral=design.dosing.route == "oral")
+    doses = doses._replace(amount=doses.amount * model.salt_factor)
     times = _stack([patient.schedule.levels for patient in patients])
-    program = _program(Structure.parse(model.population.structure), Paths.of(doses))
+    program = _program(model.population.structure, Paths.of(doses))
     padding = _BLOCK - len(patients)  # one compiled program for every block
-    curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, parameters)))
+    curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, latent)))
     values = np.maximum(np.asarray(curves), 0.0)  # rounding may leave -1e-18 before the lag
     sizes = [patient.schedule.levels.size for patient in patients]
-    return parameters, [row[:size] for row, size in zip(values, sizes, strict=False)]
+    return np.exp(latent), [row[:size] for row, size in zip(values, sizes, strict=False)]
 
 
-def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
+def _latent(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
+    """Log parameters of each patient, shape (subject, parameter)."""
     population = model.population
     rows = [[patient.covariates[name] for name in population.covariates] for patient in patients]
     covariates = np.array(rows, float).reshape(len(patients), len(population.covariates))
     typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
     effects = np.stack([patient.effects for patient in patients])
-    return np.exp(np.asarray(typical) + effects @ loading(population).T)
+    return np.asarray(typical) + effects @ loading(population).T
 
 
 @cache
-def _program(structure: Structure, paths: Paths) -> Callable[..., Float[Array, "subject time"]]:
-    def one(doses: Doses, time: Array, parameters: Array) -> Array:
-        return concentration(doses, time, response=structure.response(parameters), paths=paths)
+def _program(structure: str, paths: Paths) -> Callable[..., Float[Array, "subject time"]]:
+    decoder = published_decoder(structure)
+
+    def one(doses: Doses, time: Array, z: Array) -> Array:
+        change, order = jnp.zeros(1), jnp.full_like(time, jnp.inf)
+        return decoder.concentration(z[None], change, doses, time, order, paths=paths)
 
     return jax.jit(jax.vmap(one))
 
