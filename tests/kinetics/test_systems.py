@@ -60,7 +60,7 @@ def test_the_gallbladder_empties_after_each_dose_but_not_past_the_next():
     start, stop = system.windows(doses, p)
     np.testing.assert_allclose(start[:2], [7.5, 15.5])
     np.testing.assert_allclose(stop[:2], [8.0, 16.5])
-    assert stop[2] < start[2]
+    assert stop[2] <= start[2]
 
 
 def test_equilibrium_binding_obeys_the_law_of_mass_action():

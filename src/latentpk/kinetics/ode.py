@@ -192,14 +192,17 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
     windows = system.windows(doses, named) if setting.windows is None else setting.windows
     given = (doses.amount > 0) | (doses.rate > 0)
     none = entries.start.shape[0]
+    slow = setting.paths.infusion or setting.paths.release
+    quiet = (*windows, pieces.change, *(entries.stop,) * slow)
     groups = [
         _group(time, latest, 0.0, none),
         _group(doses.until, doses.until_order, 1.0, none + 1),
         _group(entries.start, entries.order, 2.0, jnp.arange(none)),
-        *(_group(x, -jnp.inf, 0.0, none) for x in (entries.stop, *windows, pieces.change)),
+        *(_group(x, -jnp.inf, 0.0, none) for x in quiet),
     ]
     fields = [jnp.concatenate(rows) for rows in zip(*groups, strict=True)]
-    when = jnp.minimum(fields[0], jnp.max(time) + 1)  # no endless step
+    begin = jnp.minimum(jnp.min(time), jnp.min(doses.time))
+    when = jnp.clip(fields[0], begin, jnp.max(time) + 1)  # no endless step
     first = jnp.min(jnp.where(given, doses.time, jnp.inf))
     first = jnp.where(jnp.isfinite(first), first, 0.0)
     return _Plan(setting, entries, windows, first, when, *fields[1:])
@@ -268,7 +271,8 @@ def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
         return (state, highest), (state, setting.system.concentration(state, named), error)
 
     begun = (origin, jnp.zeros_like(origin))
-    state, concentration, error = jax.lax.scan(jax.checkpoint(step), begun, (begin, time, row))[1]
+    light = jax.checkpoint(step, prevent_cse=False)  # slopes keep no stage of any step
+    state, concentration, error = jax.lax.scan(light, begun, (begin, time, row))[1]
     meshed = (ranked >= plan.time.shape[0]).astype(time.dtype)
     return _Pass(time, error, meshed, jnp.argsort(ranked), state, concentration)
 

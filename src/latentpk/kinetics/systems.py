@@ -263,9 +263,9 @@ def _emptying(doses: Doses, p: Named) -> Windows:
     given = doses.amount > 0
     later = given & (doses.time > doses.time[:, None])
     following = jnp.min(jnp.where(later, doses.time, jnp.inf), axis=1)
-    start = jnp.where(given, doses.time + p["tgb"], jnp.inf)
-    stop = jnp.minimum(start + p["dgb"], following)
-    return Windows(start, jnp.where(given, stop, -jnp.inf))
+    start = doses.time + p["tgb"]
+    stop = jnp.where(given, jnp.minimum(start + p["dgb"], following), doses.time)
+    return Windows(jnp.where(given, start, doses.time), stop)
 
 
 @dataclass(frozen=True)
