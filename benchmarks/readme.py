@@ -36,6 +36,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("encoder_worth", _encoder),
             ("speed", _speed),
             ("real_data", _real),
+            ("trust", _trust),
         )
         if (found := results(task)) is not None
     ]
@@ -127,6 +128,36 @@ def _speed(found: dict[str, Any]) -> str:
         + "\n\n"
         + _table(["what", "measured", "bar", "met"], rows)
         + tail
+    )
+
+
+def _trust(found: dict[str, Any]) -> str:
+    def share(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:.1f} %"
+
+    rows = [
+        [
+            row["scenario"],
+            share(row["wrong"]),
+            share(row["flagged"]),
+            share(row["wrong_flagged"]),
+            share(row.get("ratio_test_flagged")),
+        ]
+        for row in found["table"]
+    ]
+    head = [
+        "scenario",
+        "forecast wrong",
+        "flagged",
+        "flagged of the wrong",
+        "the ratio test's share",
+    ]
+    return (
+        "**What the gates see**: forecasts more than 50 % off, from three levels; the likelihood "
+        "ratio test knows the alternative, at 5 % false alarms. "
+        + _cells(found)
+        + "\n\n"
+        + _table(head, rows)
     )
 
 

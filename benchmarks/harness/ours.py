@@ -171,6 +171,8 @@ class Block:
             k=nothing,
             ess=nothing,
             log_evidence=nothing,
+            log_evidence_wide=nothing,
+            log_evidence_slow=nothing,
             method=("is",) * subjects,
             rhat=nothing,
         )

@@ -1,5 +1,6 @@
 """The verbs that answer with exposures and doses, run on a published model without a stand-in."""
 
+import html
 import json
 
 import pytest
@@ -90,6 +91,63 @@ def test_units_carry_through(patient):
         assert other["amount"] == pytest.approx(one["amount"] / 1000)
         assert other["probability"] == pytest.approx(one["probability"], abs=1e-6)
         assert other["exposure"]["median"] == pytest.approx(1000 * one["exposure"]["median"])
+
+
+def test_a_named_target_is_the_same_in_every_unit(patient):
+    dose(patient, target="vancomycin-auc24")
+    usual = json.loads(patient.with_suffix(".json").read_text())
+    patient.write_text(PATIENT.replace("27.0", "27000").replace("14.0", "14000"))
+    dose(patient, "--units", "DV=ng/mL", target="vancomycin-auc24")
+    found = json.loads(patient.with_suffix(".json").read_text())
+    assert found["inputs"]["target"]["says"] == "auc24 400000 to 600000 ng/mL h"
+    one, other = usual["alternatives"][0], found["alternatives"][0]
+    assert other["probability"] == pytest.approx(one["probability"], abs=1e-6)
+    assert other["probability"] > 0.3
+
+
+def test_a_report_beside_the_answer(patient):
+    patient.write_text(PATIENT.replace("7,", "<script>7,"))
+    page = patient.with_suffix(".html")
+    result, out = dose(patient, "--report", page, "--loading", target="trough=10:15")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-2:] == [str(out), str(page)]
+    text, found = page.read_text(), json.loads(out.read_text())
+    assert "Dose for patient &lt;script&gt;7" in text
+    assert "<script" not in text
+    for said in (*found["inputs"]["defaults"], *found["inputs"]["reading"], *found["reasons"]):
+        assert html.escape(said) in text
+    for one in found["alternatives"]:
+        assert f"<td>{one['amount']:g}</td><td>{one['interval']:g}</td>" in text
+    assert found["model"]["sha256"] in text
+    assert text.count("<svg") == 2
+
+
+def test_a_refused_answer_has_a_report_without_a_dose(patient):
+    patient.write_text(PATIENT.replace(",70,90,0", ",20,90,0"))
+    page = patient.with_suffix(".html")
+    result, _ = dose(patient, "--report", page)
+    assert result.exit_code == 0, result.stderr
+    text = page.read_text()
+    assert "WT is 20 kg" in text
+    assert "No dose is recommended" in text
+    assert text.count("<svg") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("patient.csv", "is the input itself"),
+        ("patient.json", "is the file of --out"),
+        ("absent/page.html", "does not exist"),
+        (".", "is a folder"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_bad_input(patient, name, said):
+    result, out = dose(patient, "--report", patient.parent / name)
+    assert result.exit_code == 2
+    assert "--report" in result.stderr
+    assert said in result.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -79,3 +79,25 @@ def test_a_failure_that_is_not_the_users_is_exit_1(latentpk, clinic, tmp_path, m
     result = latentpk("fit", clinic, "--out", tmp_path / "m")
     assert result.exit_code == 1
     assert "not finite after epoch 3" in result.stderr
+
+
+def test_clearance_is_computed_for_a_fit(latentpk, tmp_path):
+    data = tmp_path / "creatinine.csv"
+    rows = [
+        f"{i},0,10,.,{50 + i},70,{i % 2},0.8\n{i},2,.,5,{50 + i},70,{i % 2},1.{i}\n"
+        for i in range(1, 4)
+    ]
+    data.write_text("ID,TIME,AMT,DV,AGE,WT,SEX,SCR\n" + "".join(rows))
+    asked = ("fit", data, "--out", tmp_path / "m", "--covariates", "IBW,CRCL")
+    result = latentpk(*asked, "--renal", "cockcroft-gault-total", "--renal-cap", 90)
+    assert result.exit_code == 2
+    assert "HT or HEIGHT" in result.stderr
+    asked = (*asked[:-1], "CRCL")
+    result = latentpk(*asked, "--renal", "cockcroft-gault-total", "--renal-cap", 90)
+    assert result.exit_code == 0, result.stderr
+    cohort = latentpk.asked()["cohort"]
+    assert cohort.covariate_names == ("CRCL",)
+    assert cohort.derive.to_dict() == {"renal": "cockcroft-gault-total", "renal_cap": 90}
+    result = latentpk(*asked, "--renal", "card")
+    assert result.exit_code == 2
+    assert "no card yet" in result.stderr

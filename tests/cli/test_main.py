@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-VERBS = ("simulate", "fit", "forecast", "show")
+VERBS = ("simulate", "fit", "forecast", "show", "library")
 
 
 def plain(text):

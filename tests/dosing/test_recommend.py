@@ -39,7 +39,7 @@ def test_every_chance_is_that_of_the_daily_dose_over_clearance(posterior, answer
 def test_the_best_is_first_and_equals_keep_the_patients_interval(answer):
     chances = [one.probability for one in answer.alternatives]
     assert answer.recommended == 0
-    assert chances == sorted(chances, reverse=True)
+    assert (np.diff(chances) < 1e-6).all()
     best = [r for r in answer.alternatives if abs(r.probability - chances[0]) < 1e-6]
     if any(one.regimen.interval == 12 for one in best):
         assert answer.alternatives[0].regimen.interval == 12
@@ -153,4 +153,4 @@ def test_a_cumulative_area_has_no_steady_state(posterior):
 def test_the_ends_of_the_grid_are_named(posterior):
     few = PRACTICE.model_copy(update={"amounts": (250.0, 500.0), "intervals": (24.0,)})
     found = recommend(posterior, AUC, DoseOptions(few))
-    assert any("largest allowed" in reason for reason in found.reasons)
+    assert any("largest that is offered" in reason for reason in found.reasons)

@@ -127,7 +127,19 @@ def test_two_modes_are_right_without_nuts_from_either_start(reference, quantitie
 
 
 def take_posterior(found, index):
-    fields = ("eps", "weight", "mode", "objective", "residual", "k", "ess", "log_evidence", "rhat")
+    fields = (
+        "eps",
+        "weight",
+        "mode",
+        "objective",
+        "residual",
+        "k",
+        "ess",
+        "log_evidence",
+        "log_evidence_wide",
+        "log_evidence_slow",
+        "rhat",
+    )
     method = tuple(found.method[i] for i in index)
     return Posteriors(**{f: getattr(found, f)[np.array(index)] for f in fields}, method=method)
 

@@ -26,6 +26,8 @@ def posterior(ward):
         k=nothing,
         ess=nothing,
         log_evidence=nothing,
+        log_evidence_wide=nothing,
+        log_evidence_slow=nothing,
         method=("is",) * count,
         rhat=nothing,
     )

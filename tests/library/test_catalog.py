@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from latentpk.errors import ArtifactError, InputError
 from latentpk.library import catalog
-from latentpk.library.card import LibraryModel
+from latentpk.library.card import LibraryModel, Renal
 from latentpk.library.catalog import list_models, open_model, read_model
 
 PROMISED = {
@@ -92,3 +92,27 @@ def test_unknown_keys_and_nan_are_refused():
         _card(surprise=1)
     with pytest.raises(ValidationError):
         _card(molar_mass=float("nan"))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_definition_of_renal_function_is_also_in_words(name):
+    model = read_model(name)
+    if model.renal_definition is None:
+        return
+    assert model.renal
+    plain = model.renal_definition.plain
+    assert plain.recipe.name.split(" with ")[0] in model.renal
+    covariates = {covariate.name for covariate in model.required}
+    assert covariates & {"CRCL", "CLCR", "EGFR", "GFR"}
+
+
+def test_the_definition_of_a_card_has_its_floor_and_cap():
+    plain = read_model("vancomycin-goti-2018").renal_definition.plain
+    assert plain.describe() == (
+        "Cockcroft-Gault with total weight, creatinine at least 1 mg/dL above 65 y, at most 150"
+    )
+
+
+def test_a_floor_by_age_needs_a_floor():
+    with pytest.raises(ValidationError, match="needs a floor"):
+        Renal(formula="schwartz", floor_age=65)

@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 
 from latentpk.library.catalog import read_model
-from latentpk.library.design import Bernoulli, Dosing, LogNormal, Normal, Sampling
+from latentpk.library.design import Along, Bernoulli, Dosing, LogNormal, Normal, Sampling
 
 
 def test_draws_keep_to_their_bounds_and_decimals():
@@ -22,6 +22,15 @@ def test_a_log_normal_has_its_median_and_spread():
     logs = np.log([spec.draw(random) for _ in range(4000)])
     assert logs.mean() == pytest.approx(np.log(80), abs=0.02)
     assert logs.std() == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_median_may_grow_with_another_covariate():
+    along = Along(covariate="PMA", reference=40, exponent=2)
+    spec = LogNormal(kind="lognormal", median=3, sd=0.1, low=0.5, high=6, along=along)
+    assert spec.at({"PMA": 40.0}).median == 3
+    assert spec.at({"PMA": 20.0}).median == 0.75
+    plain = spec.model_copy(update={"along": None})
+    assert plain.at({}) is plain
 
 
 def test_a_distribution_that_never_fits_its_bounds_ends_at_one():

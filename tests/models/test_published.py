@@ -9,16 +9,20 @@ from latentpk.kinetics.doses import Doses
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.superposition import concentration
 from latentpk.library.catalog import list_models, read_model
-from latentpk.models.published import (
+from latentpk.models.effects import (
     Additive,
+    AgeExpected,
+    BentPower,
     Category,
     Exponential,
     Linear,
-    PopulationModel,
     Power,
+    Sigmoid,
+)
+from latentpk.models.published import (
+    PopulationModel,
     RandomEffects,
     ResidualError,
-    Sigmoid,
     build_published,
     loading,
     log_typical,
@@ -66,6 +70,11 @@ def test_thomson_clearance_is_linear_and_stays_positive():
         (Exponential(kind="exponential", covariate="X", reference=2, slope=0.5), 4.0, 27.1828183),
         (Sigmoid(kind="sigmoid", covariate="X", half=4, hill=3), 4.0, 5.0),
         (Sigmoid(kind="sigmoid", covariate="X", half=2, hill=2), 4.0, 8.0),
+        (Sigmoid(kind="sigmoid", covariate="X", half=2, hill=2, reference=2), 4.0, 16.0),
+        (Sigmoid(kind="sigmoid", covariate="X", half=2, hill=2, reference=4), 4.0, 10.0),
+        (BentPower(kind="bent_power", covariate="X", reference=4, below=2, above=0.5), 2.0, 2.5),
+        (BentPower(kind="bent_power", covariate="X", reference=4, below=2, above=0.5), 4.0, 10.0),
+        (BentPower(kind="bent_power", covariate="X", reference=4, below=2, above=0.5), 9.0, 15.0),
         (Category(kind="factor", covariate="X", factor=0.7), 1.0, 7.0),
         (Category(kind="factor", covariate="X", factor=0.7), 0.0, 10.0),
         (Category(kind="factor", covariate="X", equals=3, factor=0.7), 3.0, 7.0),
@@ -74,6 +83,17 @@ def test_thomson_clearance_is_linear_and_stays_positive():
 def test_each_effect_follows_its_formula(effect, x, expected):
     assert float(effect.apply(jnp.asarray(10.0), jnp.asarray(x))) == pytest.approx(expected)
     assert "X" in effect.formula()
+
+
+def test_a_covariate_can_be_judged_against_what_is_expected_at_an_age():
+    curve = {"slope": -0.5, "level": 0.1, "rise": 0.7, "early": 6.0, "fade": 3.0}
+    effect = AgeExpected(kind="age_expected", covariate="X", age="A", year=12, **curve)
+    assert effect.reads == ("X", "A")
+    expected = np.exp(0.1 + 0.7 * np.log10(2.0) + 6.0 * np.exp(-6.0))  # at 24 months
+    for x in (expected, 3.0):
+        found = effect.apply(jnp.asarray(10.0), jnp.asarray(x), jnp.asarray(24.0))
+        assert float(found) == pytest.approx(10 * np.exp(-0.5 * (x - expected)))
+    assert "a = A/12" in effect.formula()
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -166,6 +186,23 @@ def test_a_covariance_that_is_not_positive_definite_is_refused():
         RandomEffects(parameters=("cl", "v1"), covariance=((1.0,), (1.5, 1.0)), convention="")
     with pytest.raises(ValidationError, match="lower-triangle"):
         RandomEffects(parameters=("cl", "v1"), covariance=((1.0, 0.0), (0.0, 1.0)), convention="")
+
+
+def test_a_shared_effect_moves_both_parameters():
+    population = read_model("vancomycin-goti-2018").population.model_dump()
+    shared = [{"parameter": "q2", "of": "v2", "exponent": 0.75}]
+    shared += [{"parameter": "cl", "of": "v1", "exponent": 0.5}]
+    population["variability"]["shared"] = shared
+    root = loading(PopulationModel.model_validate(population))
+    full = root @ root.T
+    assert full[2, 2] == pytest.approx(0.75**2 * 0.28232)
+    assert full[2, 3] == pytest.approx(0.75 * 0.28232)
+    assert full[0, 0] == pytest.approx(0.14705 + 0.5**2 * 0.51019)
+    assert full[0, 1] == pytest.approx(0.5 * 0.51019)
+    for wrong in ({"of": "q2"}, {"parameter": "q3"}):
+        population["variability"]["shared"] = [shared[0] | wrong]
+        with pytest.raises(ValidationError, match=r"q2|q3"):
+            PopulationModel.model_validate(population)
 
 
 def test_parameters_must_be_those_of_the_structure():

@@ -44,6 +44,17 @@ class TestChoosing:
         assert better(trial(noise + 0.11, "kernel"), simple)
         assert better(trial(noise + 0.09, "kernel"), trial(noise, "grid"))
 
+    def test_among_few_subjects_a_second_compartment_is_kept_unless_it_clearly_harms(self):
+        noise = np.random.default_rng(2).standard_normal(60)
+        one = trial(np.zeros(60), "1c-iv")
+        error = noise.std(ddof=1) / np.sqrt(60)
+        for gain, kept in ((-0.8, True), (-1.2, False), (0.5, True)):
+            two = trial(noise - noise.mean() + gain * error, "2c-iv")
+            assert better(two, one, few=True) == kept
+            assert not better(two, one)
+        three = trial(noise - noise.mean() + 0.5 * error, "3c-iv")
+        assert not better(three, trial(np.zeros(60), "2c-iv"), few=True)
+
     def test_a_candidate_that_cannot_be_trained_never_wins(self):
         assert not better(trial([-1e9]), trial([-3.0, -4.0]))
         assert better(trial([-3.0, -4.0]), trial([-1e9]))

@@ -154,21 +154,28 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def check_output(path: Path, *sources: Path) -> None:
+def check_output(path: Path, *sources: Path, option: str = "--out") -> None:
     """Refuse an output file that could not be written, before any work is done.
+
+    Args:
+        path: The file.
+        *sources: Files it must not replace.
+        option: What the user gave it with.
 
     Raises:
         InputError: It is a folder or an input, or its folder does not exist.
     """
     if path.is_dir():
         raise InputError(
-            f"--out {path} is a folder. Name a file in it, such as {path / 'out.csv'}."
+            f"{option} {path} is a folder. Name a file in it, such as {path / 'out.csv'}."
         )
     if not path.parent.is_dir():
-        raise InputError(f"--out {path}: the folder {path.parent} does not exist. Make it first.")
+        raise InputError(
+            f"{option} {path}: the folder {path.parent} does not exist. Make it first."
+        )
     for source in sources:
         if source.exists() and path.exists() and path.samefile(source):
-            raise InputError(f"--out {path} is the input itself. Name another file.")
+            raise InputError(f"{option} {path} is the input itself. Name another file.")
 
 
 def _disk_message(error: OSError) -> str:

@@ -7,8 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.options import (
+    CreatinineFloor,
+    DeriveSizes,
+    Female,
+    Model,
+    OutFile,
+    Quiet,
+    RenalCap,
+    RenalName,
+    Seed,
+    Threads,
+    UnitsText,
+    derivation,
+)
 from latentpk.cli.patients import read_patients
+from latentpk.errors import InputError
 
 SHOWN = 5
 
@@ -81,6 +95,19 @@ def dose(
     draws: Annotated[
         int, typer.Option(min=100, help="Posterior draws, at least half effective.")
     ] = 8192,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Also write one page with the curves, the alternatives and the reasons.",
+            show_default=False,
+        ),
+    ] = None,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -91,6 +118,8 @@ def dose(
     Exit 0 also where the answer is refused: the reasons are in the file, and no dose.
     """
     check_output(out, data)
+    if report is not None:
+        _check_report(report, data, out)
     console = start(quiet=quiet, threads=threads)
     from latentpk.dosing.metric import parse_at
     from latentpk.dosing.regimen import parse_amounts
@@ -110,11 +139,35 @@ def dose(
         most_single=max_single,
         vial=vial,
     )
-    predictor, cohort = read_patients(console, model, data, units=units, purpose="dose")
-    found, _, _ = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
-    write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
+    predictor, cohort = read_patients(
+        console, model, data, units=units, derive=computed, purpose="dose"
+    )
+    found, answer, posterior = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
+    files = [(out, json.dumps(found, indent=1, allow_nan=False) + "\n")]
+    if report is not None:
+        from latentpk.report.dose_page import dose_page
+        from latentpk.workflows.dose_curves import curves_of
+
+        files.append((report, dose_page(found, curves_of(predictor, cohort, answer, posterior))))
+    for path, text in files:
+        write_file(path, text)
     _tell(console, found)
-    console.say(str(out))
+    for path, _ in files:
+        console.say(str(path))
+
+
+def _check_report(report: Path, data: Path, out: Path) -> None:
+    """Refuse a page that could not be written, or would replace the answer.
+
+    Raises:
+        InputError: As `check_output`, or it is the file of --out.
+    """
+    check_output(report, data, option="--report")
+    if report.resolve() == out.resolve():
+        raise InputError(f"--report {report} is the file of --out. Name another file.")
 
 
 def _tell(console: Console, found: dict[str, Any]) -> None:

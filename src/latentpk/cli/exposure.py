@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from latentpk.cli.console import check_output, reported, start
-from latentpk.cli.options import Data, Model, OutFile, Quiet, Seed, Threads, UnitsText
+from latentpk.cli.options import (
+    CreatinineFloor,
+    Data,
+    DeriveSizes,
+    Female,
+    Model,
+    OutFile,
+    Quiet,
+    RenalCap,
+    RenalName,
+    Seed,
+    Threads,
+    UnitsText,
+    derivation,
+)
 from latentpk.cli.patients import read_patients
 
 
@@ -38,6 +52,11 @@ def exposure(
     draws: Annotated[
         int, typer.Option(min=100, help="Posterior draws of a subject, at least half effective.")
     ] = 8192,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -55,7 +74,10 @@ def exposure(
 
     span = None if range_ is None else parse_range(range_)
     question = Question(parse_metric(metric, unbound=unbound), parse_at(at), span)
-    predictor, cohort = read_patients(console, model, data, units=units)
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
+    predictor, cohort = read_patients(console, model, data, units=units, derive=computed)
     with console.progress() as progress:
         found = exposures(predictor, cohort, question, draws=draws, seed=seed, progress=progress)
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -7,15 +7,22 @@ import typer
 
 from latentpk.cli.console import reported, start
 from latentpk.cli.options import (
+    CreatinineFloor,
     Data,
     Decoder,
+    DeriveSizes,
+    Female,
     Impute,
     Interpolation,
     Quiet,
+    Renal,
+    RenalCap,
+    RenalName,
     Route,
     Seed,
     Threads,
     UnitsText,
+    derivation,
 )
 from latentpk.errors import InputError
 
@@ -69,6 +76,11 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -76,6 +88,11 @@ def fit(
 ) -> None:
     """Train a model on a population of patients."""
     _check_folder(out)
+    if renal is Renal.CARD:
+        raise InputError("--renal card: a fit has no card yet. Name a formula.")
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
     console = start(quiet=quiet, threads=threads)
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.profile import ProfileVAE
@@ -89,6 +106,7 @@ def fit(
             impute=impute.value if impute else None,
             route=route.value,
             purpose="fit",
+            derive=computed,
             progress=progress,
         )
     console.say(f"{data}: {len(cohort)} subjects")

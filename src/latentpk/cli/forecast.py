@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Data, Model, OutFile, Quiet, Seed, Threads, Ties, UnitsText
+from latentpk.cli.options import (
+    CreatinineFloor,
+    Data,
+    DeriveSizes,
+    Female,
+    Model,
+    OutFile,
+    Quiet,
+    RenalCap,
+    RenalName,
+    Seed,
+    Threads,
+    Ties,
+    UnitsText,
+    derivation,
+)
 from latentpk.cli.patients import read_patients
 from latentpk.errors import InputError
 
@@ -47,6 +62,11 @@ def forecast(
             min=100, help="Posterior draws of a subject. Without: the model's.", show_default=False
         ),
     ] = None,
+    renal: RenalName = None,
+    creatinine_floor: CreatinineFloor = None,
+    renal_cap: RenalCap = None,
+    female: Female = None,
+    derive: DeriveSizes = False,
     seed: Seed = 0,
     threads: Threads = 1,
     units: UnitsText = None,
@@ -64,8 +84,17 @@ def forecast(
     from latentpk.storage import write_file
 
     options: dict[str, Any] = {"seed": seed} | ({"draws": draws} if draws else {})
+    computed = derivation(
+        renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
+    )
     predictor, cohort = read_patients(
-        console, model, data, units=units, ties=ties.value, condition_until=condition_until
+        console,
+        model,
+        data,
+        units=units,
+        derive=computed,
+        ties=ties.value,
+        condition_until=condition_until,
     )
     with console.progress() as progress:
         table = predictor.forecast(cohort, progress=progress, **options)

@@ -8,6 +8,7 @@ from latentpk.cli.dose import dose
 from latentpk.cli.exposure import exposure
 from latentpk.cli.fit import fit
 from latentpk.cli.forecast import forecast
+from latentpk.cli.library import library
 from latentpk.cli.show import show
 from latentpk.cli.simulate import simulate
 
@@ -35,6 +36,7 @@ DOSE = (
     "--intervals 8,12,24 --out dose.json"
 )
 SHOW = "latentpk show clinic.model"
+LIBRARY = "latentpk library; latentpk library show vancomycin-goti-2018; latentpk library targets"
 
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
@@ -42,6 +44,7 @@ app.command(epilog=f"Example: {FORECAST}")(forecast)
 app.command(epilog=f"Example: {EXPOSURE}")(exposure)
 app.command(epilog=f"Example: {DOSE}")(dose)
 app.command(epilog=f"Example: {SHOW}")(show)
+app.command(epilog=f"Example: {LIBRARY}")(library)
 
 
 def _print_version(wanted: bool) -> bool:

@@ -2,9 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from latentpk.errors import InputError
 
 
 class Decoder(StrEnum):
@@ -46,6 +48,19 @@ class Ties(StrEnum):
     POST = "post"
 
 
+class Renal(StrEnum):
+    """Formula of renal function where a file holds creatinine only."""
+
+    GAULT_TOTAL = "cockcroft-gault-total"
+    GAULT_IDEAL = "cockcroft-gault-ideal"
+    GAULT_ADJUSTED = "cockcroft-gault-adjusted"
+    SCHWARTZ = "schwartz"
+    CKD_EPI = "ckd-epi-2021"
+    CKD_EPI_DEINDEXED = "ckd-epi-2021-deindexed"
+    CARD = "card"
+
+
+_COMPUTED = "Covariates the file lacks"
 _EVERYWHERE = "Every verb"
 
 Quiet = Annotated[
@@ -89,3 +104,103 @@ OutFile = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="The file to write.", show_default=False),
 ]
+RenalName = Annotated[
+    Renal | None,
+    typer.Option(
+        "--renal",
+        metavar="NAME",
+        help=f"Compute CRCL from AGE, SEX, SCR, WT, HT by {', '.join(list(Renal)[:-1])}, or card: "
+        "the definition with floor and cap that the model was built on.",
+        show_default=False,
+        rich_help_panel=_COMPUTED,
+    ),
+]
+CreatinineFloor = Annotated[
+    str | None,
+    typer.Option(
+        "--creatinine-floor",
+        metavar="MG/DL[@AGE]",
+        help="With --renal, take lower creatinine as this, in mg/dL; 1@65 does so above 65 years.",
+        show_default=False,
+        rich_help_panel=_COMPUTED,
+    ),
+]
+RenalCap = Annotated[
+    float | None,
+    typer.Option(
+        "--renal-cap",
+        metavar="ML/MIN",
+        help="With --renal, take a higher clearance as this, in the formula's unit.",
+        show_default=False,
+        rich_help_panel=_COMPUTED,
+    ),
+]
+Female = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=2,
+        help="Code of SEX that is a woman. Without: 1 is a man, 0 or 2 a woman.",
+        show_default=False,
+        rich_help_panel=_COMPUTED,
+    ),
+]
+DeriveSizes = Annotated[
+    bool,
+    typer.Option(
+        "--derive",
+        help="Compute IBW, ABW, LBM, LBW, FFM, BSA, BMI, PMA where they are asked for "
+        "(--renal does so too).",
+        rich_help_panel=_COMPUTED,
+    ),
+]
+
+
+def derivation(
+    *,
+    renal: Renal | None,
+    floor: str | None,
+    cap: float | None,
+    female: int | None,
+    sizes: bool,
+) -> dict[str, Any] | None:
+    """The option `derive` of `read_nonmem`, None where nothing may be computed.
+
+    Args:
+        renal: Formula; "card" stays as it is, for `read_patients` to replace.
+        floor: Creatinine floor [mg/dL], after "@" the age [y] above which it holds.
+        cap: Cap of the clearance [mL/min].
+        female: Code of SEX that is a woman.
+        sizes: Whether sizes and ages may be computed.
+
+    Raises:
+        InputError: A floor that is no number, or limits beside the card's.
+    """
+    amount, _, age = (floor or "").partition("@")
+    limits = {
+        "creatinine_floor": _number(amount, floor),
+        "creatinine_floor_age": _number(age, floor),
+        "renal_cap": cap,
+    }
+    given: dict[str, Any] = {key: value for key, value in limits.items() if value is not None}
+    if renal is Renal.CARD and given:
+        raise InputError(
+            "--renal card brings the card's own floor and cap. Leave out --creatinine-floor and "
+            "--renal-cap, or name the formula."
+        )
+    if renal is not None:
+        given["renal"] = renal.value
+    if female is not None:
+        given["female"] = female
+    return given if given or sizes else None
+
+
+def _number(text: str, whole: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"--creatinine-floor {whole} is no number. Write 0.8, or 1@65 for 1 above 65 years."
+        ) from None

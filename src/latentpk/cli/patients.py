@@ -17,6 +17,7 @@ def read_patients(
     data: Path,
     *,
     units: str | None,
+    derive: dict[str, Any] | None = None,
     purpose: Literal["forecast", "dose"] = "forecast",
     **options: Any,
 ) -> "tuple[Predictor, Cohort]":
@@ -27,6 +28,7 @@ def read_patients(
         model: A folder or a library name.
         data: The file.
         units: As declared by the user; None takes the model's.
+        derive: What may be computed, from `derivation`; None takes the model's.
         purpose: What the file must be good for.
         **options: More of `read_nonmem`.
 
@@ -40,9 +42,33 @@ def read_patients(
         predictor = open_predictor(model)
     except ArtifactError as error:  # the user named it: anything wrong with it is bad input
         raise InputError(str(error)) from error
-    reading = dict(predictor.reading) | ({} if units is None else {"units": units})
+    reading: dict[str, Any] = dict(predictor.reading) | ({} if units is None else {"units": units})
+    if derive is not None:
+        reading["derive"] = _merged(reading.get("derive") or {}, _as_the_card(predictor, derive))
     with console.progress() as progress:
         cohort = read_nonmem(data, **reading, purpose=purpose, progress=progress, **options)
     console.say(f"{data}: {len(cohort)} subject{'s' * (len(cohort) != 1)}")
     console.notices(cohort.notices)
     return predictor, cohort
+
+
+def _as_the_card(predictor: "Predictor", derive: dict[str, Any]) -> dict[str, Any]:
+    """Put the model's own definition where "card" was asked for."""
+    from latentpk.records.definition import Derive
+
+    if derive.get("renal") != "card":
+        return derive
+    known = predictor.domain.renal
+    if known is None:
+        raise InputError(
+            f"--renal card: the card of {predictor.name} states no definition that can be "
+            "computed. Name a formula."
+        )
+    return derive | Derive(known).to_dict()
+
+
+def _merged(known: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The model's settings with the user's over them; another formula brings its own limits."""
+    if "renal" in given:
+        known = {key: value for key, value in known.items() if key == "female"}
+    return known | given

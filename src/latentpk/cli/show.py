@@ -58,7 +58,9 @@ def published_card(model: Any) -> dict[str, Any]:
     source = model.source.model_dump()
     source["encoded_in"] = [" ".join(filter(None, e.values())) for e in source["encoded_in"]]
     about = {"drug": model.drug, "summary": model.summary, "molar mass [g/mol]": model.molar_mass}
-    about |= {"renal function": model.renal, "weight": model.weight}
+    about |= {"salt factor": model.salt_factor if model.salt_factor != 1 else None}
+    computed = model.renal_definition and model.renal_definition.plain.describe()
+    about |= {"renal function": model.renal, "--renal card": computed, "weight": model.weight}
     return {
         "model": {name: value for name, value in about.items() if value is not None},
         "source": source,

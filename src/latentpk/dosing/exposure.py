@@ -14,6 +14,7 @@ from latentpk.kinetics.doses import Doses, Paths
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import SIZES, Record, padded_size
 
+Parts = tuple[Float[np.ndarray, "draw time"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
 
 
@@ -70,12 +71,12 @@ class Window:
     order: Float[np.ndarray, " time"]
 
     @staticmethod
-    def of(start: float, end: float, doses: Doses) -> "Window":
+    def of(start: float, end: float, doses: Doses, points: int = POINTS) -> "Window":
         """A dense window that also holds both sides of every dose and every infusion's end."""
         begin, length = np.asarray(doses.time), np.asarray(doses.duration)
         inside = (begin > start) & (begin < end)
         stops = (begin + length)[(length > 0) & (begin + length > start) & (begin + length < end)]
-        after = np.concatenate([np.linspace(start, end, POINTS)[:-1], begin[inside], stops])
+        after = np.concatenate([np.linspace(start, end, points)[:-1], begin[inside], stops])
         before = np.append(begin[inside], end)
         time = np.concatenate([after, before])
         order = np.concatenate([np.full(after.size, np.inf), np.full(before.size, -np.inf)])
@@ -151,28 +152,66 @@ def at_steady_state(
 
 
 def of_curve(
-    metric: Metric, window: Window, curve: Float[np.ndarray, "*draws time"]
-) -> Float[np.ndarray, " *draws"]:
+    metric: Metric, window: Window, curve: Float[np.ndarray, "draw time"]
+) -> Float[np.ndarray, " draw"]:
     """A metric that is read off a curve: trough, peak, or time above a MIC."""
+    return np.asarray(_read(metric, _lengths(window), jnp.asarray(curve.T)))
+
+
+def of_sums(
+    metric: Metric, window: Window, parts: Parts, amounts: Float[np.ndarray, "regimen part"]
+) -> Float[np.ndarray, "regimen draw"]:
+    """A metric read off sums of curves, one sum for each row of amounts.
+
+    Args:
+        metric: trough, peak or ft_mic.
+        window: Where the curves are looked at.
+        parts: Curves of every draw, each (draw, time).
+        amounts: What each curve is multiplied by, shape (regimen, part).
+
+    Returns:
+        Values in `metric.unit`, shape (regimen, draw).
+    """
+    # time first: each step then runs over all draws, which lie side by side
+    turned = tuple(np.ascontiguousarray(part.T) for part in parts)
+    return np.asarray(_of_sums(metric, _lengths(window), turned, amounts))
+
+
+@eqx.filter_jit
+def _of_sums(metric: Metric, lengths: Any, parts: Any, amounts: Any) -> Array:
+    curves = [jnp.asarray(part) for part in parts]
+
+    def one(row: Array) -> Array:
+        total = sum((row[i] * curve for i, curve in enumerate(curves)), jnp.zeros(()))
+        return _read(metric, jnp.asarray(lengths), total)
+
+    return jax.lax.map(one, jnp.asarray(amounts))  # a sum of its own each: none is kept
+
+
+def _lengths(window: Window) -> Float[np.ndarray, " step"]:
+    """Share of the window between two of its times."""
+    return np.diff(window.time) / (window.end - window.start)
+
+
+def _read(metric: Metric, lengths: Any, curve: Array) -> Array:
+    """A metric of curves whose first axis is time."""
     match metric.kind:
         case "trough":
-            return curve.min(axis=-1)
+            return jnp.min(curve, axis=0)
         case "peak":
-            return curve.max(axis=-1)
+            return jnp.max(curve, axis=0)
         case "ft_mic":
-            return 100 * _share_above(window, metric.unbound * curve, metric.mic or 0.0)
+            return 100 * _share_above(lengths, metric.unbound * curve, metric.mic or 0.0)
     raise ValueError(f"{metric.kind} is an area")
 
 
-def _share_above(
-    window: Window, curve: Float[np.ndarray, "*draws time"], mic: float
-) -> Float[np.ndarray, " *draws"]:
+def _share_above(lengths: Any, curve: Array, mic: float) -> Array:
     """Share of the window above a value, the curve a line between two times."""
-    left, right = curve[..., :-1], curve[..., 1:]
-    high, low = np.maximum(left, right), np.minimum(left, right)
-    slope = np.maximum(high - low, 1e-300)
-    share = np.where(low > mic, 1.0, np.clip((high - mic) / slope, 0.0, 1.0) * (high > mic))
-    return (share @ np.diff(window.time)) / (window.end - window.start)
+    left, right = curve[:-1], curve[1:]
+    high, low = jnp.maximum(left, right), jnp.minimum(left, right)
+    part = jnp.clip((high - mic) / jnp.maximum(high - low, 1e-300), 0.0, 1.0)
+    above = jnp.where(low > mic, 1.0, jnp.where(high > mic, part, 0.0))
+    return jnp.sum(above * lengths[:, None], axis=0)
 
 
 def steady(interval: float, duration: float, depot: float, *, amount: float = 1.0) -> Doses:

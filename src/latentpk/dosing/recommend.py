@@ -1,6 +1,6 @@
 """A dose and an interval from a patient's posterior: chances, losses, alternatives, a verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from latentpk.dosing.exposure import (
     at_steady_state,
     heights,
     measure,
-    of_curve,
+    of_sums,
     quantiles,
     steady,
 )
@@ -28,7 +28,9 @@ from latentpk.kinetics.doses import Doses
 from latentpk.models.record import take
 
 BAND = (0.05, 0.5, 0.95)
-HOLD = 14 * DAY  # how far ahead a falling level is followed [h]
+HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
+DOUBLINGS = 60
+COARSE = 49  # points of a window where many regimens are read, beside its events
 NEGLIGIBLE = 1e-12
 
 
@@ -151,8 +153,9 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     patient = posterior.patient()
     if not patient.model.decoder.linear:
         raise InputError(
-            "This model's decoder (grid) cannot tell what another regimen does. "
-            "Fit with --decoder compartment or kernel."
+            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
+            "decoder), and regimens are not judged yet. Write the planned doses into the file and "
+            "ask `exposure` or `forecast`, or fit with --decoder compartment or kernel."
         )
     if target.measure.kind == "auc_cum" and options.at == "ss":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
@@ -179,7 +182,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     best = ranked[0]
     sample = None
     if options.sample:
-        values = judge.exposures(best.regimen).of(best.regimen.amount)
+        values = judge.exposures(best.regimen).of([best.regimen])[0]
         sample = next_sample(judge.given(best.regimen), values, start, best.regimen.interval)
     return replace(
         answer,
@@ -233,21 +236,39 @@ def last_dose(patient: Patient) -> tuple[float, float, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Line:
-    """Exposures of one interval and infusion at any amount: base + amount x unit, then read."""
+class _Straight:
+    """An exposure linear in the amounts: history + amount x unit + (loading - amount) x first."""
 
-    base: np.ndarray
-    unit: np.ndarray
-    first: np.ndarray | None  # unit effect of the first dose alone, where it differs
-    read: Callable[[np.ndarray], np.ndarray]
-    straight: bool  # whether `read` is linear
+    base: Float[np.ndarray, " draw"]
+    unit: Float[np.ndarray, " draw"]
+    first: Float[np.ndarray, " draw"]
 
-    def of(self, amount: float, loading: float | None = None) -> Float[np.ndarray, " draw"]:
-        """Exposure of every draw."""
-        total = self.base + amount * self.unit
-        if loading is not None and self.first is not None:
-            total = total + (loading - amount) * self.first
-        return self.read(total)
+    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
+        """Exposures of every regimen and draw."""
+        rows = _amounts(regimens)
+        return rows @ np.stack([self.base, self.unit, self.first])
+
+
+@dataclass(frozen=True, eq=False)
+class _Curved:
+    """An exposure read off curves that are linear in the amounts."""
+
+    metric: Metric
+    window: Window
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
+        """Exposures of every regimen and draw."""
+        return of_sums(self.metric, self.window, self.parts, _amounts(regimens))
+
+
+_Line = _Straight | _Curved
+
+
+def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
+    """What history, unit and first dose are multiplied by."""
+    extra = [0.0 if r.loading is None else r.loading - r.amount for r in regimens]
+    return np.array([[1.0, r.amount, more] for r, more in zip(regimens, extra, strict=True)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +287,10 @@ class _Judge:
         """Every regimen, judged; with loading doses where the ward gives them."""
         if self.options.practice.loading:
             regimens = [self._loaded(regimen) for regimen in regimens]
-        return [self._judged(regimen) for regimen in regimens]
+        kinds: dict[tuple[float, float], list[Regimen]] = {}
+        for regimen in regimens:
+            kinds.setdefault((regimen.interval, regimen.infusion), []).append(regimen)
+        return [one for few in kinds.values() for one in self._judged(few)]
 
     def rank(self, one: Alternative) -> tuple[float, ...]:
         """Best first: the chance of the range, less that of harm where a limit is named.
@@ -282,20 +306,26 @@ class _Judge:
         loss = float(f"{one.expected_loss:.6g}")
         return (-round(chance, 6), loss, other, regimen.daily, -regimen.interval)
 
-    def _judged(self, regimen: Regimen) -> Alternative:
+    def _judged(self, regimens: Sequence[Regimen]) -> list[Alternative]:
+        """Regimens of one interval and infusion."""
         weight, target = self.patient.weight, self.target
-        values = self.exposures(regimen).of(regimen.amount, regimen.loading)
-        first = self.first_day(regimen).of(regimen.amount, regimen.loading)
-        inside = (values >= target.low) & (values <= (target.high or np.inf))
+        values = self.exposures(regimens[0]).of(regimens)
+        first = self.first_day(regimens[0]).of(regimens)
+        inside = ((values >= target.low) & (values <= (target.high or np.inf))) @ weight
         limit = target.limit
-        return Alternative(
-            regimen,
-            probability=float(weight @ inside),
-            probability_toxic=None if limit is None else float(weight @ (values > limit)),
-            expected_loss=float(weight @ np.abs(target.aim - values)),
-            exposure=spread(values, weight),
-            first_day=spread(first, weight),
-        )
+        toxic = None if limit is None else (values > limit) @ weight
+        loss = np.abs(target.aim - values) @ weight
+        return [
+            Alternative(
+                regimen,
+                probability=float(inside[i]),
+                probability_toxic=None if toxic is None else float(toxic[i]),
+                expected_loss=float(loss[i]),
+                exposure=spread(values[i], weight),
+                first_day=spread(first[i], weight),
+            )
+            for i, regimen in enumerate(regimens)
+        ]
 
     def exposures(self, regimen: Regimen) -> _Line:
         """The target's metric at the time asked."""
@@ -306,6 +336,8 @@ class _Judge:
         metric = self.target.measure
         if metric.kind == "auc_cum":
             return self._line(regimen, metric, self.start + DAY)
+        if metric.kind == "trough":
+            return self._line(regimen, metric, self.start)
         return self._line(regimen, replace(metric, hours=DAY), self.start)
 
     def _line(self, regimen: Regimen, metric: Metric, at: At) -> _Line:
@@ -320,32 +352,37 @@ class _Judge:
     def _steady(self, regimen: Regimen, metric: Metric) -> _Line:
         one = steady(regimen.interval, regimen.infusion, self.options.depot)
         patient = self.patient.settled().given(one)
-        if metric.kind in ("auc", "average"):
-            unit = at_steady_state(metric, patient, regimen.interval)
-            return _Line(np.zeros_like(unit), unit, None, lambda values: values, straight=True)
-        window = Window.of(0.0, regimen.interval, one)
+        none = np.zeros(self.patient.weight.size)
+        if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
+            return _Straight(none, at_steady_state(metric, patient, regimen.interval), none)
+        window = Window.of(0.0, regimen.interval, one, COARSE)
         unit = heights(patient, window)
-        return _Line(np.zeros(1), unit, None, lambda c: of_curve(metric, window, c), straight=False)
+        nothing = np.zeros_like(unit)
+        return _Curved(metric, window, (nothing, unit, nothing))
 
     def _window(self, regimen: Regimen, metric: Metric, at: float) -> _Line:
         end = at if metric.kind == "auc_cum" else at + metric.hours
-        plan = schedule(replace(regimen, amount=1.0), self.start, end, self.options.depot)
+        plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self._depot)
         first = Doses(*(field[:1] for field in plan))
-        with_plan, with_first = self.patient.given(plan), self.patient.given(first)
+        three = (self.patient, self.patient.given(plan), self.patient.given(first))
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
-            parts = [
-                measure(metric, one, at, first=begin)
-                for one in (self.patient, with_plan, with_first)
-            ]
-            return _Line(*parts, read=lambda values: values, straight=True)
-        window = Window.of(at, end, _both(self.patient.record.doses, plan))
-        curves = [heights(one, window) for one in (self.patient, with_plan, with_first)]
-        return _Line(*curves, read=lambda c: of_curve(metric, window, c), straight=False)
+            return _Straight(*(measure(metric, one, at, first=begin) for one in three))
+        if metric.kind == "trough" and at == self.start:
+            # the first interval begins low whatever is given: its troughs are its intervals' ends
+            window = _interval_ends(self.start, regimen.interval)
+        else:
+            window = Window.of(at, end, _both(self.patient.record.doses, plan), COARSE)
+        base, unit, alone = (heights(one, window) for one in three)
+        return _Curved(metric, window, (base, unit, alone))
+
+    @property
+    def _depot(self) -> float:
+        return self.options.depot
 
     def _loaded(self, regimen: Regimen) -> Regimen:
         """The regimen with the best first dose: the first day's exposure nearest the aim."""
-        practice, line, weight = self.options.practice, self.first_day(regimen), self.patient.weight
+        practice = self.options.practice
         choices = {regimen.amount} | {
             k * amount
             for amount in practice.rounded()
@@ -354,13 +391,10 @@ class _Judge:
             and (practice.most_single is None or k * amount <= practice.most_single)
             and (practice.most_daily is None or k * amount <= practice.most_daily)
         }
-
-        def loss(loading: float) -> float:
-            values = line.of(regimen.amount, loading)
-            return float(weight @ np.abs(self.target.aim - values))
-
-        best = min(sorted(choices), key=loss)
-        return replace(regimen, loading=best) if best != regimen.amount else regimen
+        tried = [replace(regimen, loading=amount) for amount in sorted(choices)]
+        loss = np.abs(self.target.aim - self.first_day(regimen).of(tried)) @ self.patient.weight
+        best = tried[int(np.argmin(loss))]
+        return best if best.loading != regimen.amount else regimen
 
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
         """For each interval and infusion, the amount of least expected loss."""
@@ -369,40 +403,55 @@ class _Judge:
             {
                 "interval": interval,
                 "infusion": infusion,
-                "amount": self._best_amount(self.exposures(Regimen(1.0, interval, infusion))),
+                "amount": self._best_amount(Regimen(1.0, interval, infusion)),
             }
             for interval, infusion in kinds
         ]
 
-    def _best_amount(self, line: _Line) -> float:
-        weight, aim = self.patient.weight, self.target.aim
-        if line.straight:
+    def _best_amount(self, kind: Regimen) -> float:
+        line, weight, aim = self.exposures(kind), self.patient.weight, self.target.aim
+        if isinstance(line, _Straight):
             # the loss is a sum of |a_i - amount| u_i: least at a weighted median, exactly
             unit = np.maximum(line.unit, NEGLIGIBLE)
             return max(_weighted_median((aim - line.base) / unit, weight * unit), 0.0)
-        top = self._enough(line)
+
+        def values(amount: float) -> np.ndarray:
+            return line.of([replace(kind, amount=amount)])[0]
+
+        top = max(self.options.practice.rounded())
+        for _ in range(DOUBLINGS):  # an amount beyond which every more is too much
+            if weight @ (values(top) >= aim) > 0.95:
+                break
+            top *= 2
         found = minimize_scalar(
-            lambda amount: float(weight @ np.abs(aim - line.of(amount))),
+            lambda amount: float(weight @ np.abs(aim - values(amount))),
             bounds=(0.0, top),
             method="bounded",
             options={"xatol": 1e-6 * top},
         )
         return float(found.x)
 
-    def _enough(self, line: _Line) -> float:
-        """An amount beyond which every more is too much."""
-        amount = max(self.options.practice.rounded())
-        for _ in range(60):
-            if self.patient.weight @ (line.of(amount) >= self.target.aim) > 0.95:
-                break
-            amount *= 2
-        return amount
-
     def given(self, regimen: Regimen) -> Patient:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
-        plan = schedule(regimen, self.start, end, self.options.depot)
-        return self.patient.given(_both(self.patient.record.doses, plan))
+        return put_on(self.patient, regimen, self.start, end, self.options.depot)
+
+
+def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: float) -> Patient:
+    """A patient on a regimen: the doses given before its start, and its own up to an end.
+
+    Args:
+        patient: With the record's doses; those at or after the start are replaced.
+        regimen: What is given.
+        start: Time of its first dose [h].
+        end: No dose is given at or after this time [h].
+        depot: 1 into the absorption site, 0 into the central compartment.
+
+    Returns:
+        The same patient with other doses.
+    """
+    plan = schedule(regimen, start, end, depot)
+    return patient.given(_both(_until(patient, start).record.doses, plan))
 
 
 def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
@@ -446,14 +495,25 @@ def _hold(patient: Patient, target: Target, start: float) -> float | None:
     if limit is None or metric.kind in ("ft_mic", "auc_cum"):
         return None
     highest = limit / metric.hours if metric.kind == "auc" else limit
-    time = start + np.arange(0.0, HOLD + 0.5, 0.5)
-    window = Window(start, start + HOLD, time, np.full_like(time, np.inf))
-    curve = heights(patient, window)
-    above = patient.weight @ (curve > highest) > 0.5
-    if not above[0]:
-        return None
-    fallen = np.flatnonzero(~above)
-    return float(time[fallen[0]]) if fallen.size else float(time[-1])
+    begin = end = start
+    for step in (HOLD_STEP, HOLD_STEP / HOLD_POINTS):  # first by half days, then by half hours
+        time = begin + step * np.arange(HOLD_POINTS + 1)
+        window = Window(begin, float(time[-1]), time, np.full_like(time, np.inf))
+        above = patient.weight @ (heights(patient, window) > highest) > 0.5
+        if not above[0]:
+            return None
+        fallen = np.flatnonzero(~above)
+        if fallen.size == 0:
+            return float(time[-1])
+        begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])
+    return end
+
+
+def _interval_ends(start: float, interval: float) -> Window:
+    """Just before each dose after the first within a day, at least one."""
+    count = max(int(DAY / interval + 1e-9), 1)
+    time = start + interval * np.arange(1, count + 1)
+    return Window(start, float(time[-1]), time, np.full(count, -np.inf))
 
 
 def _limits_hit(best: Alternative, regimens: Sequence[Regimen]) -> list[str]:
@@ -462,7 +522,7 @@ def _limits_hit(best: Alternative, regimens: Sequence[Regimen]) -> list[str]:
     if len(amounts) < 2:
         return []
     if best.regimen.amount == amounts[-1]:
-        return [f"The best amount is the largest allowed at this interval, {amounts[-1]:g} mg."]
+        return ["The best amount is the largest that is offered at this interval."]
     if best.regimen.amount == amounts[0]:
-        return [f"The best amount is the smallest offered, {amounts[0]:g} mg."]
+        return ["The best amount is the smallest that is offered at this interval."]
     return []

@@ -31,6 +31,7 @@ from latentpk.models.record import BLOCKS, Record, padded_size, take
 
 Method = Literal["is", "adaptive", "nuts"]
 ROUNDS = 4  # at most, of the second rung
+WIDER, SLOWER = 3.0, 5.0  # how much gate C's rivals differ: in spread, in clearance
 FINITE_VARIANCE = 0.5  # k-hat below which the weights' variance is finite
 Progress = Callable[[int, int, str], None]
 
@@ -44,6 +45,7 @@ class PosteriorSettings(Frozen):
         least_ess: Effective draws below which the next rung is climbed, as a share of `draws`.
         begin: Where refinement begins: everywhere, or only at the encoder or the prior's mean.
         ladder: False stays at the first rung.
+        rival: Whether to compute the evidence of gate C's rivals too.
         seed: Of the standard draws.
     """
 
@@ -52,6 +54,7 @@ class PosteriorSettings(Frozen):
     least_ess: float = 0.1
     begin: Literal["all", "encoder", "prior"] = "all"
     ladder: bool = True
+    rival: bool = False
     seed: int = 0
 
 
@@ -68,6 +71,10 @@ class Posteriors:
         k: Pareto k-hat, shape (subject,).
         ess: Effective sample size, shape (subject,).
         log_evidence: Marginal log likelihood of the levels, shape (subject,).
+        log_evidence_wide: The same for patients who differ WIDER times as much, nan where it was
+            not asked for, shape (subject,).
+        log_evidence_slow: The same for patients who clear the drug SLOWER times more slowly, nan
+            where no parameter is a clearance, shape (subject,).
         method: The rung that answered, one per subject.
         rhat: Split R-hat where NUTS answered, else nan, shape (subject,).
     """
@@ -80,6 +87,8 @@ class Posteriors:
     k: Float[np.ndarray, " subject"]
     ess: Float[np.ndarray, " subject"]
     log_evidence: Float[np.ndarray, " subject"]
+    log_evidence_wide: Float[np.ndarray, " subject"]
+    log_evidence_slow: Float[np.ndarray, " subject"]
     method: tuple[Method, ...]
     rhat: Float[np.ndarray, " subject"]
 
@@ -102,6 +111,20 @@ def posteriors(
         One posterior per subject, in order.
     """
     ladder = _Ladder(model, settings or PosteriorSettings(), progress)
+    found = _climbed(ladder, records)
+    if not ladder.settings.rival:
+        return found
+
+    def evidence(rival: LatentModel) -> np.ndarray:  # by the same compiled program
+        return replace(ladder, model=rival, progress=None).first(records)[0].log_evidence
+
+    found = replace(found, log_evidence_wide=evidence(model.widened(WIDER)))
+    slow = model.slowed(SLOWER)
+    return found if slow is None else replace(found, log_evidence_slow=evidence(slow))
+
+
+def _climbed(ladder: "_Ladder", records: Record) -> Posteriors:
+    """The first rung for everyone, and the next ones for those it fails."""
     first, modes = ladder.first(records)
     if not ladder.settings.ladder:
         return first
@@ -284,6 +307,8 @@ def _collect(sample: Sample, modes: Modes, method: Method) -> Posteriors:
         k=np.asarray(sample.k),
         ess=np.asarray(sample.ess),
         log_evidence=np.asarray(sample.log_evidence),
+        log_evidence_wide=np.full(sample.k.shape, np.nan),
+        log_evidence_slow=np.full(sample.k.shape, np.nan),
         method=(method,) * sample.k.shape[0],
         rhat=np.full(sample.k.shape, np.nan),
     )
@@ -296,7 +321,19 @@ def _resample(eps: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
     return eps[np.minimum(index, eps.shape[0] - 1)]
 
 
-_ARRAYS = ("eps", "weight", "mode", "objective", "residual", "k", "ess", "log_evidence", "rhat")
+_ARRAYS = (
+    "eps",
+    "weight",
+    "mode",
+    "objective",
+    "residual",
+    "k",
+    "ess",
+    "log_evidence",
+    "log_evidence_wide",
+    "log_evidence_slow",
+    "rhat",
+)
 
 
 def rows(posterior: Posteriors, index: Sequence[int] | np.ndarray) -> Posteriors:

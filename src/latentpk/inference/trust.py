@@ -8,14 +8,18 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import gammaincc, gammaincinv
 
-from latentpk.inference.posterior import Posteriors, PosteriorSettings
+from latentpk.inference.posterior import SLOWER, WIDER, Posteriors, PosteriorSettings
 from latentpk.inference.psis import k_threshold
+from latentpk.records.definition import RenalDefinition
+from latentpk.records.recipes import CREATININE, DIALYSIS, RENAL
+from latentpk.records.renal import RenalState
 
 Verdict = Literal["ok", "caution", "refuse"]
 RHAT = 1.05
-# Gate C: chance of a fit this bad or worse under the model
-UNLIKELY, IMPOSSIBLE = 0.01, 1e-6
-FAR_RESIDUAL, FAR_EFFECT = 3.5, 3.5  # standard deviations
+# Gate C: shares of false alarms, and the chance below which nothing is believed
+MISFIT, IMPOSSIBLE = 0.015, 1e-6
+WIDE_ODDS, SLOW_ODDS = 9.0, 2.8  # of gate C's rivals: beyond them there is a caution
+INFORMED = 0.05  # share of a direction's variance that levels must tell for it to be judged
 STALE, LOST = 10.0, 100.0  # half-lives between the last dose and a level
 
 
@@ -62,10 +66,12 @@ class Domain:
     Attributes:
         ranges: Of its covariates, in the order of the records' columns.
         half_life: Of the typical patient, the slowest mode [h]; nan where unknown.
+        renal: What its renal function is; None where unknown.
     """
 
     ranges: tuple[Range, ...] = ()
     half_life: float = float("nan")
+    renal: RenalDefinition | None = None
 
 
 def worst(gates: Sequence[Trust]) -> Verdict:
@@ -121,6 +127,7 @@ def gate_b(
     covariates: Float[np.ndarray, "piece covariate"],
     dose_time: Float[np.ndarray, " dose"],
     level_time: Float[np.ndarray, " level"],
+    renal: RenalState | None = None,
 ) -> Trust:
     """Judge whether one subject is of the kind the model was built on.
 
@@ -129,10 +136,12 @@ def gate_b(
         covariates: All the subject's covariates, in the order of `domain.ranges`.
         dose_time: When doses were given [h].
         level_time: When the levels used were drawn [h].
+        renal: What is known of the kidneys; None where nothing is.
 
     Returns:
-        `caution` outside a soft range or where a level was drawn so late that the last dose has
-        left the body, `refuse` outside a hard range; `value` is the number of breaches.
+        `caution` outside a soft range, where a level was drawn so late that the last dose has left
+        the body, or where renal function is not what the model means by it; `refuse` outside a
+        hard range; `value` is the number of breaches.
     """
     said: list[tuple[bool, str]] = []
     for i, known in enumerate(domain.ranges):
@@ -146,6 +155,7 @@ def gate_b(
                 words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}."
                 said.append((hard, words))
     said += _stale(domain, dose_time, level_time)
+    said += [] if renal is None else [(False, words) for words in _renal(domain, renal)]
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
@@ -172,15 +182,47 @@ def _stale(
     return [(bool(lives > LOST), words)]
 
 
+def _renal(domain: Domain, renal: RenalState) -> list[str]:
+    """What is doubtful about the renal function a model is given."""
+    names = {known.name for known in domain.ranges}
+    said = []
+    clearance = [known.name for known in domain.ranges if known.name in RENAL]
+    if clearance and renal.definition and domain.renal and renal.definition != domain.renal:
+        said.append(
+            f"{clearance[0]} was computed by {renal.definition.describe()}; the model was built on "
+            f"{domain.renal.describe()}."
+        )
+    leap = renal.leap() if names & {*RENAL, *CREATININE} else None
+    if leap is not None:
+        said.append(
+            f"Creatinine moved from {leap[0]:.3g} to {leap[1]:.3g} mg/dL within {leap[2]:.3g} h: "
+            "the formula of renal function assumes a steady state."
+        )
+    if renal.dialysis and not names & set(DIALYSIS):
+        said.append("The patient is on dialysis, which this model does not know.")
+    return said
+
+
 def gate_c(
     posterior: Posteriors, subject: int, used: Bool[np.ndarray, " level"] | None = None
 ) -> Trust:
     r"""Judge whether the model can explain one subject's levels.
 
-    At the mode the squared standardized residuals and effects sum to a chi-square with one degree
-    of freedom for each level where the model is linear and right:
+    The patient may be unlike those the model was built on: then the levels are likelier under a
+    rival, for patients who differ three times as much from the typical one, or who clear the drug
+    five times more slowly than their covariates say (a kidney that fails),
 
-    .. math:: \sum_j \left(\frac{y_j - f_j}{s_j}\right)^2 + \sum_k \varepsilon_k^2 \sim \chi^2_n
+    .. math:: B = p(y | rival) / p(y)
+
+    which exceeds N in at most one of N patients where the model is right (Markov's inequality).
+    Or no curve of the model goes through the levels. Where it is linear and right, and S is the
+    posterior covariance of the effects,
+
+    .. math:: M = \sum_j r_j^2 + \sum_k \varepsilon_k^2 \sim \chi^2_n, \qquad
+              M - W \sim \chi^2_{n-m}
+
+    with r the standardized residuals at the mode, n levels, and W the part of M that lies in the m
+    directions of the effects that the levels inform: the remainder shows a wrong curve undiluted.
 
     Args:
         posterior: The posteriors.
@@ -188,29 +230,72 @@ def gate_c(
         used: Which columns of `posterior.residual` hold a level; None takes those not 0.
 
     Returns:
-        `caution` where the chance of a fit this bad is below 1 %, or one residual or effect lies
-        beyond 3.5 SD; `refuse` below one in a million. `value` is that chance.
+        `caution` where B is above 9 or 2.8, or the chance of the remainder below 1.5 %; `refuse`
+        where the chance of so large an M is below one in a million. `value` is the smallest of
+        9 / B, 2.8 / B and the remainder's chance over 1.5 %: below 1 there is a caution.
     """
     residual = posterior.residual[subject]
     residual = residual[residual != 0] if used is None else residual[used]
-    effect = posterior.mode[subject]
     if residual.size == 0:
-        return Trust("ok", "", "C fit", 1.0, UNLIKELY)
+        return Trust("ok", "", "C fit", 1.0, 1.0)
+    effect = posterior.mode[subject]
     misfit = float(np.sum(residual**2) + np.sum(effect**2))
-    chance = float(gammaincc(residual.size / 2, misfit / 2))
-    words = ""
-    if not chance >= UNLIKELY:  # nan is not above
-        usual = 2 * float(gammaincinv(residual.size / 2, 1 - UNLIKELY))
-        words = (
-            f"The model hardly explains these levels: misfit {misfit:.3g}, and 99 in 100 patients "
-            f"with {residual.size} level{'s' * (residual.size != 1)} have less than {usual:.3g}."
+    whole = float(gammaincc(residual.size / 2, misfit / 2))
+    if not whole >= IMPOSSIBLE:  # nan is not above
+        words = f"The model cannot explain these levels (misfit {misfit:.3g})."
+        return Trust("refuse", words, "C fit", whole if np.isfinite(whole) else 0.0, 1.0)
+    ratio, words = min(_tests(posterior, subject, residual.size, misfit))
+    return Trust("caution" if ratio < 1 else "ok", words if ratio < 1 else "", "C fit", ratio, 1.0)
+
+
+def _tests(
+    posterior: Posteriors, subject: int, levels: int, misfit: float
+) -> list[tuple[float, str]]:
+    """Each test's chance over its share of the false alarms, and what a small one means."""
+    effect = posterior.mode[subject]
+    draws, weight = posterior.eps[subject], posterior.weight[subject]
+    centered = draws - weight @ draws
+    values, vectors = np.linalg.eigh((centered * weight[:, None]).T @ centered)
+    told = 1 - values  # how much of each direction the levels told
+    informed = told > INFORMED
+    along = (vectors.T @ effect)[informed] ** 2 / told[informed]
+    found = _rivals(posterior, subject)
+    rest = levels - int(informed.sum())
+    if rest > 0:
+        remainder = max(misfit - float(along.sum()), 0.0)
+        chance = float(gammaincc(rest / 2, remainder / 2))
+        usual = 2 * float(gammaincinv(rest / 2, 1 - MISFIT))
+        found.append(
+            (
+                chance / MISFIT,
+                f"No curve of this model goes through these levels: misfit {remainder:.3g}, and "
+                f"{100 * (1 - MISFIT):g} in 100 patients have less than {usual:.3g}.",
+            )
         )
-    elif np.abs(residual).max() > FAR_RESIDUAL:
-        words = f"One level lies {np.abs(residual).max():.1f} standard errors from the curve."
-    elif np.abs(effect).max() > FAR_EFFECT:
-        words = (
-            f"This patient would be {np.abs(effect).max():.1f} standard deviations from the "
-            "typical one."
-        )
-    verdict: Verdict = "refuse" if not chance >= IMPOSSIBLE else "caution" if words else "ok"
-    return Trust(verdict, words, "C fit", chance, UNLIKELY)
+    return found or [(1.0, "")]
+
+
+def _rivals(posterior: Posteriors, subject: int) -> list[tuple[float, str]]:
+    """The odds of each rival, as their limit over them, and what large ones mean."""
+    known = (
+        (
+            posterior.log_evidence_wide,
+            WIDE_ODDS,
+            "This patient is unlike those the model was built on",
+            f"in patients who differ {WIDER:g} times as much from the typical one",
+        ),
+        (
+            posterior.log_evidence_slow,
+            SLOW_ODDS,
+            "This patient seems to clear the drug far more slowly than the covariates say",
+            f"with a clearance {SLOWER:g} times smaller",
+        ),
+    )
+    found = []
+    for evidence, limit, meaning, rival in known:
+        log_odds = float(evidence[subject] - posterior.log_evidence[subject])
+        if np.isfinite(log_odds):
+            odds = float(np.exp(min(log_odds, 700.0)))
+            words = f"{meaning}: the levels are {min(odds, 1e6):.3g} times likelier {rival}."
+            found.append((limit / max(odds, 1e-300), words))
+    return found

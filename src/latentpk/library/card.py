@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from latentpk.library.design import Design, Distribution, Given
+from latentpk.library.design import Design, Distribution, Given, LogNormal
 from latentpk.models.config import CovariateKind, Frozen
 from latentpk.models.published import PopulationModel
+from latentpk.records.definition import RenalDefinition
+from latentpk.records.recipes import RenalFormula
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -74,6 +76,40 @@ class Covariate(Frozen):
             raise ValueError(f"{self.name}: the soft range must lie within the hard range")
         return self
 
+    @property
+    def follows(self) -> set[str]:
+        """Names of the covariates that must be drawn before this one."""
+        samples = (self.sample, *(one.sample for one in self.given))
+        along = (s.along for s in samples if isinstance(s, LogNormal))
+        return {one.covariate for one in (*self.given, *along) if one is not None}
+
+
+class Renal(Frozen):
+    """What renal function is to a model, in closed form.
+
+    Attributes:
+        formula: Its formula.
+        floor: Creatinine below this [mg/dL] is taken as this.
+        floor_age: The floor holds above this age [y] only.
+        cap: Clearance above this [mL/min] is taken as this.
+    """
+
+    formula: RenalFormula
+    floor: Positive | None = None
+    floor_age: Positive | None = None
+    cap: Positive | None = None
+
+    @model_validator(mode="after")
+    def _limited(self) -> "Renal":
+        if self.floor_age is not None and self.floor is None:
+            raise ValueError("renal_definition: floor_age needs a floor")
+        return self
+
+    @property
+    def plain(self) -> RenalDefinition:
+        """As the records compute it."""
+        return RenalDefinition(self.formula, self.floor, self.floor_age, self.cap)
+
 
 class Units(Frozen):
     """Units of the model's numbers; the package works in these."""
@@ -95,6 +131,7 @@ class LibraryModel(Frozen):
         molar_mass: Of the measured molecule [g/mol].
         salt_factor: Mass of the measured molecule in one unit of dosed mass.
         renal: Definition of renal function it was built on, or None.
+        renal_definition: The same in closed form, where it is one that can be computed.
         weight: Definition of weight it was built on, or None.
         population: Structure, typical values, variability, residual error.
         covariates: Those of the model, and those its dosing rule needs.
@@ -110,6 +147,7 @@ class LibraryModel(Frozen):
     molar_mass: Positive
     salt_factor: Positive = 1.0
     renal: str | None = None
+    renal_definition: Renal | None = None
     weight: str | None = None
     population: PopulationModel
     covariates: tuple[Covariate, ...] = ()
@@ -124,7 +162,7 @@ class LibraryModel(Frozen):
         if missing := needed - set(known):
             raise ValueError(f"covariates used but not described: {sorted(map(str, missing))}")
         for i, covariate in enumerate(self.covariates):
-            if late := {g.covariate for g in covariate.given} - set(known[:i]):
+            if late := covariate.follows - set(known[:i]):
                 raise ValueError(f"{covariate.name} is drawn before {sorted(late)}")
         return self
 
@@ -144,5 +182,9 @@ class LibraryModel(Frozen):
         return (
             *(parameter.formula() for parameter in self.population.parameters),
             f"omega^2 of log parameters: {spread} ({variability.convention})",
+            *(
+                f"{one.parameter} also carries {one.exponent:g} of the random effect of {one.of}"
+                for one in variability.shared
+            ),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",
         )

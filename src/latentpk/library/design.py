@@ -1,6 +1,6 @@
 """How a plausible cohort is drawn: covariates, practical doses and routine sampling, as data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -22,9 +22,22 @@ class Normal(Frozen):
     high: float
     decimals: int = 1
 
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return self.mean
+
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""
         return _within(lambda: random.normal(self.mean, self.sd), self)
+
+
+class Along(Frozen):
+    """A median that grows with an earlier covariate: times (x / reference) ^ exponent."""
+
+    covariate: str
+    reference: Positive
+    exponent: float
 
 
 class LogNormal(Frozen):
@@ -36,6 +49,7 @@ class LogNormal(Frozen):
         low: Least value.
         high: Largest value.
         decimals: Decimals kept, as a chart would hold it.
+        along: How the median grows with another covariate, as weight does with age; None: not.
     """
 
     kind: Literal["lognormal"]
@@ -44,6 +58,19 @@ class LogNormal(Frozen):
     low: Positive
     high: Positive
     decimals: int = 1
+    along: Along | None = None
+
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return self.median
+
+    def at(self, known: Mapping[str, float]) -> "LogNormal":
+        """The distribution at the values of the covariates drawn before."""
+        if self.along is None:
+            return self
+        growth = (known[self.along.covariate] / self.along.reference) ** self.along.exponent
+        return self.model_copy(update={"median": self.median * growth})
 
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""
@@ -55,6 +82,11 @@ class Bernoulli(Frozen):
 
     kind: Literal["bernoulli"]
     probability: Probability
+
+    @property
+    def middle(self) -> float:
+        """What a typical patient has."""
+        return float(self.probability > 0.5)
 
     def draw(self, random: np.random.Generator) -> float:
         """Draw one value."""

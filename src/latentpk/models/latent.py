@@ -46,6 +46,21 @@ class LatentModel(eqx.Module):
         """Number of random effects, the dimension of eps."""
         return jax.eval_shape(self.prior.chol).shape[1]
 
+    def widened(self, times: float) -> "LatentModel":
+        """The same model for patients who differ `times` as much from the typical one."""
+        return eqx.tree_at(lambda model: model.prior, self, self.prior.widened(times))
+
+    def slowed(self, times: float) -> "LatentModel | None":
+        """The same model for patients who clear the drug `times` more slowly.
+
+        None where no latent dimension is a clearance.
+        """
+        if not isinstance(self.decoder, CompartmentDecoder):
+            return None
+        place = self.decoder.structure.names.index("cl")
+        by = jnp.zeros(self.decoder.latent).at[place].set(-jnp.log(times))
+        return eqx.tree_at(lambda model: model.prior, self, self.prior.shifted(by))
+
     def location(self, record: Record) -> Float[Array, "piece latent"]:
         """The prior's location for each piece of the covariates."""
         return jax.vmap(self.prior.location)(record.covariates)

@@ -20,6 +20,14 @@ class Prior(eqx.Module):
         """The prior's mean of z for raw covariates, shape (latent,)."""
 
     @abc.abstractmethod
+    def widened(self, times: float) -> "Prior":
+        """The same prior with effects that vary `times` as much."""
+
+    @abc.abstractmethod
+    def shifted(self, by: Float[Array, " latent"]) -> "Prior":
+        """The same prior with every patient's z moved by as much."""
+
+    @abc.abstractmethod
     def chol(self) -> Float[Array, "latent effect"]:
         """The factor of the prior's covariance, shape (latent, effect)."""
 
@@ -77,6 +85,16 @@ class LearnedPrior(Prior):
             return place
         names = [spec.name for spec in self.covariates]
         return place + self.network(raw, knowledge_view(self.knowledge, names, covariates))
+
+    def widened(self, times: float) -> "LearnedPrior":
+        """The same prior with effects that vary `times` as much."""
+        diagonal = jnp.diag(jnp.diag(self.factor) + jnp.log(times))
+        factor = times * jnp.tril(self.factor, -1) + diagonal
+        return eqx.tree_at(lambda prior: prior.factor, self, factor)
+
+    def shifted(self, by: Float[Array, " latent"]) -> "LearnedPrior":
+        """The same prior with every patient's z moved by as much."""
+        return eqx.tree_at(lambda prior: prior.typical, self, self.typical + by)
 
     def chol(self) -> Float[Array, "latent latent"]:
         """The lower factor of the prior's covariance, shape (latent, latent)."""

@@ -2,11 +2,11 @@ r"""A published population model as closed data: typical values, covariate effec
 
 .. math:: \log\theta = \log\theta_{typical}(x) + L\,\varepsilon, \qquad \varepsilon \sim N(0, I)
 
-Nothing here is evaluated from text: every effect is one of the kinds below.
+Nothing here is evaluated from text: every effect is one of the kinds of `models.effects`.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -21,125 +21,13 @@ from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.effects import Effect
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import Prior
 from latentpk.models.residual import Residual
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Power(Frozen):
-    """(x / reference) ^ exponent; the covariate must be above 0."""
-
-    kind: Literal["power"]
-    covariate: str
-    reference: Positive
-    exponent: float
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return value * (x / self.reference) ** self.exponent
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        base = self.covariate if self.reference == 1 else f"({self.covariate}/{self.reference:g})"
-        return f" x {base}" + ("" if self.exponent == 1 else f"^{self.exponent:g}")
-
-
-class Linear(Frozen):
-    """1 + slope (x - reference), never below `floor` so that a parameter stays positive."""
-
-    kind: Literal["linear"]
-    covariate: str
-    reference: float
-    slope: float
-    floor: Positive = 0.05
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return value * jnp.maximum(1 + self.slope * (x - self.reference), self.floor)
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        return (
-            f" x (1 + {self.slope:g} ({self.covariate} - {self.reference:g}), "
-            f"at least {self.floor:g})"
-        )
-
-
-class Additive(Frozen):
-    """Adds slope (x - reference) in the parameter's unit; at least `floor` of what it adds to."""
-
-    kind: Literal["additive"]
-    covariate: str
-    reference: float
-    slope: float
-    floor: Positive = 0.05
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return jnp.maximum(value + self.slope * (x - self.reference), self.floor * value)
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        return f" + {self.slope:g} ({self.covariate} - {self.reference:g})"
-
-
-class Exponential(Frozen):
-    """exp(slope (x - reference))."""
-
-    kind: Literal["exponential"]
-    covariate: str
-    reference: float
-    slope: float
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return value * jnp.exp(self.slope * (x - self.reference))
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        return f" x exp({self.slope:g} ({self.covariate} - {self.reference:g}))"
-
-
-class Sigmoid(Frozen):
-    """Maturation 1 / (1 + (x / half)^-hill); a negative hill declines. x must be above 0."""
-
-    kind: Literal["sigmoid"]
-    covariate: str
-    half: Positive
-    hill: float
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return value / (1 + (x / self.half) ** -self.hill)
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        return f" / (1 + ({self.covariate}/{self.half:g})^{-self.hill:g})"
-
-
-class Category(Frozen):
-    """A factor where the covariate equals a code, 1 elsewhere."""
-
-    kind: Literal["factor"]
-    covariate: str
-    equals: float = 1.0
-    factor: Positive
-
-    def apply(self, value: Array, x: Array) -> Array:
-        """Apply the effect of covariate x to a typical value."""
-        return value * jnp.where(x == self.equals, self.factor, 1.0)
-
-    def formula(self) -> str:
-        """Write the effect as it follows the typical value."""
-        return f" x {self.factor:g} if {self.covariate} = {self.equals:g}"
-
-
-Effect = Annotated[
-    Power | Linear | Additive | Exponential | Sigmoid | Category, Field(discriminator="kind")
-]
 
 
 class Parameter(Frozen):
@@ -157,11 +45,20 @@ class Parameter(Frozen):
 
 
 class Shared(Frozen):
-    """A log parameter that varies by a multiple of what another varies by."""
+    """A log parameter that also carries a share of the random effect of another.
+
+    So it is where a source computes a parameter from the patient's own value of another, as in
+    CL = 5 (V1 / 40)^0.75: CL then moves with V1, and its own effect, if any, comes on top.
+
+    Attributes:
+        parameter: The one that carries it.
+        of: Whose random effect is shared.
+        exponent: What its value is raised to in the source.
+    """
 
     parameter: str
     of: str
-    factor: float
+    exponent: float
 
 
 class RandomEffects(Frozen):
@@ -169,15 +66,15 @@ class RandomEffects(Frozen):
 
     Attributes:
         parameters: Names, in the order of the covariance.
-        covariance: Lower triangle, row by row, of log parameters (variances on the diagonal).
+        covariance: Lower triangle, row by row, of the random effects (variances on the diagonal).
+        shared: Effects that other parameters carry too.
         convention: How these variances follow from the numbers printed in the source.
-        shared: Parameters that move with one of these, without an effect of their own.
     """
 
     parameters: tuple[str, ...]
     covariance: tuple[tuple[float, ...], ...]
-    convention: str
     shared: tuple[Shared, ...] = ()
+    convention: str
 
     @model_validator(mode="after")
     def _positive_definite(self) -> "RandomEffects":
@@ -185,13 +82,12 @@ class RandomEffects(Frozen):
             raise ValueError("covariance needs one lower-triangle row for each parameter")
         if np.linalg.eigvalsh(self.matrix()).min() <= 0:
             raise ValueError("covariance is not positive definite")
-        for one in self.shared:
-            if one.of not in self.parameters or one.parameter in self.parameters:
-                raise ValueError(f"{one.parameter} cannot share the random effect of {one.of}")
+        if unknown := {one.of for one in self.shared} - set(self.parameters):
+            raise ValueError(f"shared effects of parameters that have none: {sorted(unknown)}")
         return self
 
     def matrix(self) -> np.ndarray:
-        """Return the full covariance of the log parameters, shape (effect, effect)."""
+        """Return the full covariance of the random effects, shape (effect, effect)."""
         full = np.zeros((len(self.parameters),) * 2)
         for i, row in enumerate(self.covariance):
             full[i, : i + 1] = full[: i + 1, i] = row
@@ -260,7 +156,7 @@ class PopulationModel(Frozen):
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates the effects read, in order of first use."""
         effects = (effect for parameter in self.parameters for effect in parameter.effects)
-        return tuple(dict.fromkeys(effect.covariate for effect in effects))
+        return tuple(dict.fromkeys(name for effect in effects for name in effect.reads))
 
 
 def structure_of(name: str) -> Structure | System:
@@ -305,7 +201,7 @@ def log_typical(
         for parameter in model.parameters:
             value = jnp.asarray(parameter.value, dtype=covariates.dtype)
             for effect in parameter.effects:
-                value = effect.apply(value, covariates[position[effect.covariate]])
+                value = effect.apply(value, *(covariates[position[name]] for name in effect.reads))
             values.append(value)
         return jnp.log(jnp.stack(values))
 
@@ -326,8 +222,7 @@ def loading(model: PopulationModel) -> np.ndarray:
     full = np.zeros((len(model.names), len(effects)))
     full[[model.names.index(name) for name in effects]] = chol
     for one in model.variability.shared:
-        row = one.factor * full[model.names.index(one.of)]
-        full[model.names.index(one.parameter)] = row
+        full[model.names.index(one.parameter)] += one.exponent * chol[effects.index(one.of)]
     return full
 
 
@@ -335,11 +230,20 @@ class PublishedPrior(Prior):
     """The published prior of log parameters: typical values, and variability as `root`."""
 
     root: Float[Array, "latent effect"]
+    shift: Float[Array, " latent"]  # 0 as published; a rival's patients lie elsewhere
     population: PopulationModel = eqx.field(static=True)
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """Typical log parameters at covariates in the order of `population.covariates`."""
-        return log_typical(self.population)(covariates)
+        return log_typical(self.population)(covariates) + self.shift
+
+    def widened(self, times: float) -> "PublishedPrior":
+        """The same prior with effects that vary `times` as much."""
+        return eqx.tree_at(lambda prior: prior.root, self, times * self.root)
+
+    def shifted(self, by: Float[Array, " latent"]) -> "PublishedPrior":
+        """The same prior with every patient's log parameters moved by as much."""
+        return eqx.tree_at(lambda prior: prior.shift, self, self.shift + by)
 
     def chol(self) -> Float[Array, "latent effect"]:
         """The loading of the random effects, with rows of zeros where nothing varies."""
@@ -364,5 +268,6 @@ def build_published(population: PopulationModel) -> LatentModel:
         kind=error.kind,
         floor=1e-6,
     )
-    prior = PublishedPrior(root=jnp.asarray(loading(population)), population=population)
+    root = jnp.asarray(loading(population))
+    prior = PublishedPrior(root, jnp.zeros(root.shape[0]), population)
     return LatentModel(prior, published_decoder(population.structure), residual, encoder=None)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from latentpk.records.columns import missing, numbers, parsed
+from latentpk.records.definition import hint
 from latentpk.records.findings import Findings
 from latentpk.records.subject import Kind
 from latentpk.records.table import RESERVED
@@ -48,7 +49,7 @@ def read_covariates(
         The covariates.
     """
     names = _found(findings, purpose) if asked is None else _asked(findings, asked)
-    columns = [_read(findings, units, name) for name in names]
+    columns = [read_column(findings, units, name) for name in names]
     if purpose == "fit" and asked is not None:
         _refuse_constant(findings, names, columns)
     kinds: tuple[Kind, ...] = tuple(
@@ -90,13 +91,15 @@ def _asked(findings: Findings, asked: Sequence[str]) -> list[str]:
         elif not findings.table.has(name):
             there = ", ".join(c for c in findings.table.frame.columns if c not in RESERVED)
             rule, mend = "Every covariate asked for is a column", f"Add it, or choose of: {there}"
+            mend += f"; or {computed}" if (computed := hint(name)) else ""
             findings.add(f"column {name}", "it is missing", rule, mend)
         else:
             names.append(name)
     return names
 
 
-def _read(findings: Findings, units: Units, name: str) -> np.ndarray:
+def read_column(findings: Findings, units: Units, name: str) -> np.ndarray:
+    """One covariate as recorded, internal units, checked against what it can be."""
     values = numbers(findings, name)
     physical = PHYSICAL.get(name)
     if physical is None:
@@ -106,6 +109,13 @@ def _read(findings: Findings, units: Units, name: str) -> np.ndarray:
     mend = "Correct it, or write '.' for a missing value"
     findings.flag(bad, name, f"{name} is {{}}", f"{name} is {bound}", mend)
     values = values * units.factor(name)
+    warn_implausible(findings, name, values, units)
+    return values
+
+
+def warn_implausible(findings: Findings, name: str, values: np.ndarray, units: Units) -> None:
+    """Print a warning where many values of a covariate [internal unit] are beyond belief."""
+    physical = PHYSICAL[name]
     filled = ~np.isnan(values)
     outside = filled & ~((values >= physical.low) & (values <= physical.high))
     if outside.sum() > _IMPLAUSIBLE * filled.sum():
@@ -114,7 +124,6 @@ def _read(findings: Findings, units: Units, name: str) -> np.ndarray:
             f"{physical.low:g}-{physical.high:g} {physical.unit} when read as {units.unit(name)}; "
             "check its unit."
         )
-    return values
 
 
 def _refuse_constant(findings: Findings, names: list[str], columns: list[np.ndarray]) -> None:

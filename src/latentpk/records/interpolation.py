@@ -1,6 +1,6 @@
 """Covariates between and beyond their records: filled, imputed, and cut into pieces."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,13 @@ class Rule:
     until: float | None = None
 
 
-def interpolate(findings: Findings, columns: Columns, clock: Clock, rule: Rule) -> Pieces:
+def interpolate(
+    findings: Findings,
+    columns: Columns,
+    clock: Clock,
+    rule: Rule,
+    then: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+) -> Pieces:
     """Fill the covariates by the rule and cut them into pieces.
 
     Args:
@@ -52,6 +58,7 @@ def interpolate(findings: Findings, columns: Columns, clock: Clock, rule: Rule) 
         columns: The covariates as recorded.
         clock: Times of the records.
         rule: The rule.
+        then: From the filled columns to the covariates, shape (time, column) both.
 
     Returns:
         The pieces; a subject whose covariates never change has one.
@@ -75,7 +82,7 @@ def interpolate(findings: Findings, columns: Columns, clock: Clock, rule: Rule) 
         way = rule.interpolation if rule.interpolation == "nocb" else smooth
         values[:, j] = _held(recorded, time, (first, end), way)
     _notice(findings, columns, rule, holes)
-    return _cut(time[end], values, first[end], table.start)
+    return _cut(time[end], then(values), first[end], table.start)
 
 
 def _held(

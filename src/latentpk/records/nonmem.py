@@ -3,19 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from latentpk.errors import InputError
 from latentpk.records.checks import check_purpose
-from latentpk.records.clock import read_clock
+from latentpk.records.clock import Clock, read_clock
 from latentpk.records.columns import numbers
 from latentpk.records.covariates import read_covariates
+from latentpk.records.definition import Derive, parse_derive
+from latentpk.records.derive import Plan, add_inputs, compute, final_columns, make_plan, report
 from latentpk.records.doses import expand_doses, note_repeated, read_doses
 from latentpk.records.events import read_events
 from latentpk.records.findings import Findings
-from latentpk.records.interpolation import Rule, interpolate
+from latentpk.records.interpolation import Pieces, Rule, interpolate
 from latentpk.records.levels import read_levels, tables
 from latentpk.records.options import Options
+from latentpk.records.renal import read_renal
 from latentpk.records.route import read_route
-from latentpk.records.subject import Cohort, split
+from latentpk.records.subject import Cohort, Kind, split
 from latentpk.records.table import read_table
 from latentpk.records.text import MAX_BYTES
 from latentpk.units import Units, parse_units
@@ -39,6 +44,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     negative: Literal["refuse", "drop"] = "refuse",
     condition_until: float | None = None,
     purpose: Literal["fit", "forecast", "dose"] = "fit",
+    derive: Mapping[str, Any] | Derive | None = None,
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Cohort:
@@ -60,6 +66,11 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
         negative: Negative levels refused, or answered but not conditioned on ("drop").
         condition_until: Levels and covariates later than this [h] are not looked at.
         purpose: What the table must be good for.
+        derive: Lets covariates that the file lacks be computed, printed with their formulas: {}
+            sizes and ages (IBW, ABW, LBM, LBW, FFM, BSA, BMI, PMA); "renal" names the formula of
+            CRCL, "creatinine_floor" [mg/dL] (with "creatinine_floor_age": above this age [y]
+            only) and "renal_cap" [mL/min] its limits, "female" the code of SEX that is a woman
+            (without: 1 is a man, 0 or 2 a woman).
         max_bytes: Size of a file above which nothing is read.
         progress: Called with (done, total, label).
 
@@ -71,7 +82,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     """
     options = Options(
         covariates, interpolation, ties, impute, medians, dvid, route, blq, negative,
-        condition_until, purpose,
+        condition_until, purpose, derive,
     )  # fmt: skip
     options.check()
     tell = progress or (lambda done, total, label: None)
@@ -91,9 +102,8 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     measured = levels.level if levels.level.any() else levels.output
     depot = read_route(findings, records, events=events, measured=measured, route=options.route)
     note_repeated(findings, events, clock, records)
-    columns = read_covariates(findings, units, asked=options.covariates, purpose=options.purpose)
-    rule = Rule(options.interpolation, options.impute, options.medians, options.condition_until)
-    pieces = interpolate(findings, columns, clock, rule)
+    plan = make_plan(findings, options.covariates, parse_derive(options.derive))
+    covariates, pieces = _covariates(findings, units, clock, options, plan)
     check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
     findings.settle()
     tell(2, steps, _STEPS[2])
@@ -113,19 +123,45 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         levels=read,
         outputs=answered,
         pieces=((pieces.time, pieces.values), pieces.start),
+        renal=read_renal(
+            findings,
+            units,
+            clock,
+            until=options.condition_until,
+            definition=plan.definition,
+        ),
     )
     tell(4, steps, _STEPS[4])
     return Cohort(
         subjects=subjects,
-        covariate_names=columns.names,
-        covariate_kinds=columns.kinds,
+        covariate_names=covariates[0],
+        covariate_kinds=covariates[1],
         units=units,
         interpolation=options.interpolation,
         ties=options.ties,
         notices=tuple(findings.notices),
         source_hash=findings.table.digest,
         dvid=levels.dvid,
+        derive=plan.used,
+        computed=plan.sentences(),
     )
+
+
+def _covariates(
+    findings: Findings, units: Units, clock: Clock, options: Options, plan: Plan
+) -> tuple[tuple[tuple[str, ...], tuple[Kind, ...]], Pieces]:
+    """Names, kinds and pieces of the covariates, read or computed."""
+    columns = read_covariates(findings, units, asked=plan.plain, purpose=options.purpose)
+    names, kinds = final_columns(columns, plan)
+    inputs = add_inputs(findings, units, columns, plan)
+    rule = Rule(options.interpolation, options.impute, options.medians, options.condition_until)
+
+    def computed(values: np.ndarray) -> np.ndarray:
+        return compute(inputs.names, names, plan, values)
+
+    pieces = interpolate(findings, inputs, clock, rule, computed)
+    report(findings, units, plan, names, pieces.values, purpose=options.purpose)
+    return (names, kinds), pieces
 
 
 def _units(findings: Findings, units: str | Units | None) -> Units:

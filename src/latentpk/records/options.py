@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from latentpk.errors import InputError, Problem
+from latentpk.records.definition import Derive, derive_problems
 
 _CHOICES = {
     "interpolation": ("locf", "nocb", "linear"),
@@ -31,6 +33,7 @@ class Options:
     negative: str
     condition_until: float | None
     purpose: str
+    derive: Mapping[str, Any] | Derive | None = None
 
     def check(self) -> None:
         """Raise InputError for a choice that there is not."""
@@ -45,5 +48,6 @@ class Options:
         if until is not None and until != until:
             rule, mend = "condition_until is a time in hours", "Give a number or leave it out"
             problems.append(Problem("argument condition_until", "it is nan", rule, mend))
+        problems += derive_problems(self.derive)
         if problems:
             raise InputError(problems, source="the arguments")

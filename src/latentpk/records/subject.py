@@ -1,12 +1,14 @@
 """One subject as arrays (doses, levels, output rows, covariates), and a cohort of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Literal, TypeVar, overload
 
 import numpy as np
 
+from latentpk.records.definition import Derive
+from latentpk.records.renal import RenalState
 from latentpk.units import Units
 
 Kind = Literal["continuous", "binary", "categorical"]
@@ -112,6 +114,7 @@ class Subject:
         outputs: What is to be answered.
         covariate_time: Start of each piece [h], shape (piece,); the first also holds before.
         covariates: Values from `covariate_time` on, internal units, shape (piece, covariate).
+        renal: What is known of the kidneys beside the covariates.
     """
 
     id: str
@@ -120,6 +123,7 @@ class Subject:
     outputs: OutputTable
     covariate_time: np.ndarray
     covariates: np.ndarray
+    renal: RenalState = field(default_factory=RenalState)
 
 
 Bounded = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
@@ -132,6 +136,7 @@ def split(
     levels: tuple[LevelTable, np.ndarray],
     outputs: tuple[OutputTable, np.ndarray],
     pieces: Bounded,
+    renal: Sequence[RenalState],
 ) -> tuple[Subject, ...]:
     """Cut tables of all subjects into subjects; the arrays are read-only views.
 
@@ -141,6 +146,7 @@ def split(
         levels: All levels, and where each subject's begin.
         outputs: All output rows, and where each subject's begin.
         pieces: Covariate times and values of all subjects, and where each subject's begin.
+        renal: What is known of each subject's kidneys.
 
     Returns:
         The subjects.
@@ -149,13 +155,13 @@ def split(
     time.flags.writeable = values.flags.writeable = False
     given, read, answered = _cut(doses), _cut(levels), _cut(outputs)
     times, rows = _slices(time, start), _slices(values, start)
-    parts = zip(ids, given, read, answered, times, rows, strict=True)
+    parts = zip(ids, given, read, answered, times, rows, renal, strict=True)
     return tuple(Subject(*part) for part in parts)
 
 
 def _cut(bounded: tuple[Table, np.ndarray]) -> Iterator[Table]:
     table, start = bounded
-    columns = [getattr(table, field.name) for field in fields(table)]
+    columns = [getattr(table, part.name) for part in fields(table)]
     for column in columns:
         column.flags.writeable = False
     kind = type(table)
@@ -181,6 +187,8 @@ class Cohort:
         notices: Every choice made, as sentences to print.
         source_hash: SHA-256 of the file or of the frame's text.
         dvid: DVID of the levels, None where the file has no DVID.
+        derive: How covariates were computed, None where none was.
+        computed: The same as sentences, one for each such covariate.
     """
 
     subjects: tuple[Subject, ...]
@@ -192,6 +200,8 @@ class Cohort:
     notices: tuple[str, ...]
     source_hash: str
     dvid: float | None
+    derive: Derive | None = None
+    computed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.subjects)

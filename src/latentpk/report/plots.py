@@ -107,11 +107,11 @@ def forecast_figure(curve: Curve) -> Figure:
     main.set_ylabel(f"concentration [{curve.unit}]", **_FONT)
     doses.set_xlabel("time [h]", **_FONT)
     figure.suptitle(
-        _literal(f"Subject {curve.id}"), x=0.01, ha="left", fontsize=14, fontweight="bold", **_FONT
+        literal(f"Subject {curve.id}"), x=0.01, ha="left", fontsize=14, fontweight="bold", **_FONT
     )
     color = VERDICTS.get(curve.verdict, GREY)
     words = f"verdict {curve.verdict}" + (f": {curve.reason}" if curve.reason else "")
-    main.set_title(_literal(textwrap.fill(words, 115)), loc="left", fontsize=9.5, color=color)
+    main.set_title(literal(textwrap.fill(words, 115)), loc="left", fontsize=9.5, color=color)
     handles, labels = main.get_legend_handles_labels()
     figure.legend(
         handles,
@@ -144,7 +144,7 @@ def cohort_figure(curves: list[Curve], held_out: HeldOut, *, title: str = "") ->
     for i, curve in enumerate(shown):
         axes = left.add_subplot(rows, columns, i + 1)
         _draw_curve(axes, curve)
-        name = _literal(f"Subject {curve.id}")
+        name = literal(f"Subject {curve.id}")
         axes.set_title(name, loc="left", fontsize=10, fontweight="bold", **_FONT)
         color = VERDICTS.get(curve.verdict, GREY)
         axes.set_title(curve.verdict, loc="right", fontsize=9, color=color)
@@ -167,7 +167,7 @@ def cohort_figure(curves: list[Curve], held_out: HeldOut, *, title: str = "") ->
     _draw_held_out(right.add_subplot(grid[0]), held_out)
     _draw_coverage(right.add_subplot(grid[1]), held_out)
     if title:
-        figure.suptitle(_literal(title), fontsize=14, fontweight="bold", x=0.01, ha="left", **_FONT)
+        figure.suptitle(literal(title), fontsize=14, fontweight="bold", x=0.01, ha="left", **_FONT)
     return figure
 
 
@@ -205,8 +205,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     axes.set_ylim(0, _top(curve))
     span = curve.time[0], curve.time[-1]
     axes.set_xlim(*span)
-    _hours(axes, span[1] - span[0])
-    _tidy(axes)
+    hour_ticks(axes, span[1] - span[0])
+    tidy(axes)
 
 
 def _draw_doses(axes: Axes, curve: Curve) -> None:
@@ -224,7 +224,7 @@ def _draw_doses(axes: Axes, curve: Curve) -> None:
     axes.set_ylim(0, 1.25 * top)
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_ylabel("dose [mg]", **_FONT)
-    _tidy(axes)
+    tidy(axes)
     axes.grid(visible=False)
 
 
@@ -263,7 +263,7 @@ def _draw_held_out(axes: Axes, levels: HeldOut) -> None:
         fontweight="bold",
         **_FONT,
     )
-    _tidy(axes)
+    tidy(axes)
     axes.legend(loc="upper left", frameon=False, fontsize=9, labelcolor=INK)
 
 
@@ -289,7 +289,7 @@ def _draw_coverage(axes: Axes, levels: HeldOut, groups: int = 5) -> None:
     axes.set_ylim(min(70, 100 * (middle - reach).min() - 3), 101)
     axes.set_xlabel(f"forecast, median [{levels.unit}]", **_FONT)
     axes.set_ylabel("inside 90 % interval [%]", **_FONT)
-    _tidy(axes)
+    tidy(axes)
     axes.grid(visible=False, axis="x")
 
 
@@ -321,14 +321,16 @@ def _top(curve: Curve) -> float:
     return 1.08 * float(np.clip(np.nanmax(curve.interval[1]), needed, 1.6 * needed))
 
 
-def _hours(axes: Axes, span: float) -> None:
+def hour_ticks(axes: Axes, span: float) -> None:
+    """Ticks of a time axis at whole days where it spans more than two."""
     if span > 2 * _DAY:
         axes.xaxis.set_major_locator(MultipleLocator(_DAY * max(1, round(span / (8 * _DAY)))))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(8))
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """A light grid, two spines, small tick labels."""
     axes.grid(color=RULE, lw=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(color=RULE, labelcolor=INK, labelsize=9)
@@ -346,6 +348,6 @@ def _all_handles(panels: list[Axes]) -> tuple[list[Any], list[str]]:
     return list(found.values()), list(found)
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text from a file as it is: no dollar sign starts a formula."""
     return text.replace("$", r"\$")

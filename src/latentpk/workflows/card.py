@@ -70,12 +70,13 @@ def versions() -> dict[str, str]:
 
 def reading(cohort: Cohort, config: ModelConfig) -> dict[str, Any]:
     """Arguments of `read_nonmem` with which later data are read as the training data were."""
-    return {
+    found: dict[str, Any] = {
         "units": cohort.units.describe(cohort.covariate_names),
         "covariates": [c.name for c in config.covariates],
         "interpolation": cohort.interpolation,
         "medians": {c.name: c.median for c in config.covariates},
     }
+    return found | ({} if cohort.derive is None else {"derive": cohort.derive.to_dict()})
 
 
 def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
@@ -102,6 +103,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
             "doses": int(sum(len(s.doses) for s in cohort)),
             "units": cohort.units.describe(cohort.covariate_names),
             "interpolation": cohort.interpolation,
+            **({} if cohort.derive is None else {"computed": " ".join(cohort.computed)}),
             "typical time [h]": scales.time_scale,
             "median level [mg/L]": scales.level_scale,
             "median dose [mg]": scales.dose_scale,

@@ -17,7 +17,7 @@ from latentpk.dosing.recommend import (
     usual_interval,
 )
 from latentpk.dosing.regimen import Practice
-from latentpk.dosing.target import Target
+from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust
 from latentpk.models.decoders.compartment import CompartmentDecoder
@@ -72,7 +72,8 @@ def advise(
     Args:
         predictor: The model.
         cohort: One subject, read with `predictor.reading`.
-        target: What to aim at, its numbers in units of the file's DV.
+        target: What to aim at; an inline one's numbers are in units of the file's DV, a named
+            one's in mg/L.
         wish: What to choose among.
         draws: Posterior draws; more work is done until half of them are effective.
         seed: Of the draws.
@@ -93,9 +94,14 @@ def advise(
     unit = _Units(cohort, cohort.units.factor("AMT") * predictor.salt_factor, level)
     posterior = predictor.posterior(cohort[0], draws=draws, seed=seed, least_ess=0.5)
     options, defaults = _options(predictor, posterior, wish, unit.amount)
-    answer = recommend(posterior, _scaled(target, level), options)
+    named = target.citation != INLINE
+    aim = target if named else _scaled(target, level)
+    shown = _scaled(target, 1 / level) if named else target
+    shown = shown.model_copy(update={"unit": unit_of(target.measure, cohort)})
+    answer = recommend(posterior, aim, options)
     inputs = {
-        "target": target.model_dump(exclude={"name"}) | {"says": target.describe()},
+        "target": shown.model_dump(exclude={"name"})
+        | {"says": shown.describe(), "measured": target.measure.describe(wish.at)},
         "at": wish.at,
         "start [h]": answer.start,
         **_practice(options.practice, unit),
@@ -103,9 +109,12 @@ def advise(
         "doses given": len(posterior.subject.doses),
         "covariates": _covariates(predictor, posterior),
         "units": cohort.units.describe(cohort.covariate_names),
+        "reading": list(cohort.notices),
+        "file sha256": cohort.source_hash,
         "draws": draws,
         "seed": seed,
         "defaults": defaults,
+        "computed": list(cohort.computed),
     }
     return _json(unit, predictor, posterior, answer, inputs), answer, posterior
 

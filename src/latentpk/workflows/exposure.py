@@ -65,8 +65,8 @@ def exposures(
     predictor.check(cohort)
     if question.at == "ss" and not predictor.model.decoder.linear:
         raise InputError(
-            "This model's decoder (grid) knows no steady state. Name a time with --at, "
-            "or fit with --decoder compartment or kernel."
+            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
+            "decoder), so steady state has no closed form. Name a time with --at H."
         )
     if question.at == "ss" and question.metric.kind == "auc_cum":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
@@ -83,6 +83,7 @@ def exposures(
         "means": question.metric.describe(question.at),
         "unit": unit_of(question.metric, cohort),
         "at": question.at,
+        "computed": list(cohort.computed),
         "level": LEVEL,
         "range": None if question.span is None else [_end(end) for end in question.span],
         "draws": draws,

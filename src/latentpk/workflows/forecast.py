@@ -1,7 +1,7 @@
 """The forecast of a cohort as a table: one row per level and prediction time, in file order."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -34,10 +34,12 @@ class Judge:
     Attributes:
         domain: Where the model holds.
         settings: How posteriors are computed.
+        half_life: Of the typical patient with given covariates [h].
     """
 
     domain: Domain
     settings: PosteriorSettings
+    half_life: Callable[[np.ndarray], float]
 
     def __call__(self, posterior: Posteriors, index: int, subject: Subject) -> tuple[Trust, ...]:
         """Judge one subject of a block: gates A, B and C."""
@@ -45,9 +47,18 @@ class Judge:
         used = np.arange(posterior.residual.shape[1]) < len(levels)
         return (
             gate_a(posterior, index, self.settings),
-            gate_b(self.domain, subject.covariates, subject.doses.time, levels.time),
+            self._domain(subject),
             gate_c(posterior, index, used),
         )
+
+    def _domain(self, subject: Subject) -> Trust:
+        times = (subject.doses.time, subject.levels.time)
+        first = gate_b(self.domain, subject.covariates, *times, subject.renal)
+        if first.verdict == "ok":
+            return first
+        # one who eliminates slowly keeps a dose longer than the typical patient does
+        own = replace(self.domain, half_life=self.half_life(subject.covariates[-1]))
+        return gate_b(own, subject.covariates, *times, subject.renal)
 
 
 def forecast_table(

@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from latentpk.errors import InputError
 from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
@@ -79,9 +80,13 @@ class Predictor:
     ) -> Iterator[Posterior]:
         """The posterior of each subject, computed in blocks; arguments as in `posterior`."""
         settings = PosteriorSettings(
-            draws=draws, seed=seed, least_ess=least_ess, adaptive_draws=max(10_000, 4 * draws)
+            draws=draws,
+            seed=seed,
+            least_ess=least_ess,
+            adaptive_draws=max(10_000, 4 * draws),
+            rival=True,
         )
-        judge = Judge(self.domain, settings)
+        judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
             records = stack_records(block, undecided=self.undecided)
@@ -101,15 +106,20 @@ class Predictor:
     ) -> pl.DataFrame:
         """Forecast a cohort; see `forecast_table` for the columns."""
         self.check(cohort)
-        settings = PosteriorSettings(draws=draws, seed=seed)
+        settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
         return forecast_table(
             self.model,
             dosed,
             undecided=self.undecided,
-            judge=Judge(self.domain, settings),
+            judge=Judge(self.domain, settings, self.half_life),
             progress=progress,
         )
+
+    def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:
+        """Half-life of the typical patient with these covariates, the slowest mode [h]."""
+        typical = np.exp(np.asarray(self.model.prior.location(jnp.asarray(covariates))))
+        return half_life(self.model, typical)
 
     def dosed(self, subject: Subject) -> Subject:
         """The subject with doses as mass of the measured molecule."""
@@ -143,7 +153,8 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    typical = np.array([parameter.value for parameter in population.parameters])
+    middle = jnp.array([c.sample.middle for c in card.required])
+    typical = np.exp(np.asarray(model.prior.location(middle)))
     return Predictor(
         name=card.name,
         model=model,
@@ -153,7 +164,11 @@ def published_predictor(card: LibraryModel) -> Predictor:
         },
         covariates=tuple(population.covariates),
         undecided=float(structure_of(population.structure).oral),
-        domain=Domain(ranges, half_life(model, typical)),
+        domain=Domain(
+            ranges,
+            half_life(model, typical),
+            card.renal_definition and card.renal_definition.plain,
+        ),
         salt_factor=card.salt_factor,
         design=card.design,
         about={

@@ -18,6 +18,7 @@ from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, Residua
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
 from latentpk.models.record import Record
+from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
 from latentpk.units import PHYSICAL
@@ -187,6 +188,7 @@ class ProfileVAE:
             "data": cohort.source_hash,
             "covariates": list(cohort.covariate_names),
             "interpolation": cohort.interpolation,
+            "derive": cohort.derive and cohort.derive.to_dict(),
             "units": cohort.units.to_dict(),
             "settings": self.settings.model_dump(mode="json"),
             "versions": versions(),
@@ -226,6 +228,7 @@ class ProfileVAE:
         config = self.fitted.config
         prior = self.model.prior
         typical = np.exp(prior.typical) if isinstance(prior, LearnedPrior) else np.zeros(0)
+        derive = parse_derive(self.reading().get("derive"))
         return Predictor(
             name=name,
             model=self.model,
@@ -233,7 +236,9 @@ class ProfileVAE:
             covariates=tuple(c.name for c in config.covariates),
             undecided=float(self.fitted.chosen.route == "oral"),
             domain=Domain(
-                tuple(map(_range, config.covariates)), half_life(self.model, np.asarray(typical))
+                tuple(map(_range, config.covariates)),
+                half_life(self.model, np.asarray(typical)),
+                derive.renal if derive else None,
             ),
             usual_dose=config.encoder.dose_scale,
             about={

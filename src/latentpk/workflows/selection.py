@@ -27,10 +27,11 @@ from latentpk.workflows.setup import covariate_configs, decoder_config, model_co
 FREE = ("kernel", "grid")  # decoders without a structure
 Route = Literal["iv", "oral"]
 PriorKind = Literal["linear", "multiview"]
-FOLDS_BELOW = 60  # fewer subjects than this are all held out in turn
+FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
 FOLDS = 3
 FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a structure
 LAG_GAIN = 0.5  # standard errors by which a lag must forecast better
+SECOND_GAIN = -1.0  # in a small cohort a second compartment may seem worse by this much
 GAIN = 1.5  # standard errors by which a richer model must forecast better
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
@@ -211,29 +212,38 @@ def folds(count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(np.setdiff1d(order, part), part) for part in parts]
 
 
-def better(richer: Trial, simpler: Trial) -> bool:
+def better(richer: Trial, simpler: Trial, *, few: bool = False) -> bool:
     """Whether the richer candidate forecasts better by more than one and a half standard errors.
 
-    A lag needs half of one: left out where there is one it costs much, kept where there is none it
-    is learned to be short. A free curve must also gain FREE_GAIN over a structure: trials are not
+    Two riches are dear to leave out and cheap to keep, so they need less: a lag half a standard
+    error (where there is none it is learned to be short), and where subjects are few the second
+    compartment after intravenous doses may even seem worse by one: sparse levels hardly show it,
+    and most drugs have it. A free curve must also gain FREE_GAIN over a structure: trials are not
     polished, and polishing gives a structure more than it gives a free curve.
     """
     freed = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
     least = FREE_GAIN if freed else 0.0
-    lagged = richer.candidate.decoder == f"{simpler.candidate.decoder}-lag"
-    errors = LAG_GAIN if lagged else GAIN
+    errors = _least_errors(richer.candidate.decoder, simpler.candidate.decoder, few=few)
     if len(richer.scores) != len(simpler.scores):
         return richer.mean > simpler.mean + least
     gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
     error = np.std(gain, ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
-    return bool(np.mean(gain) > max(errors * error, least))
+    return bool(np.mean(gain) > (max(errors * error, least) if freed else errors * error))
 
 
-def choose(trials: Sequence[Trial]) -> Trial:
+def _least_errors(richer: str, simpler: str, *, few: bool) -> float:
+    """Standard errors by which a decoder must forecast better than another."""
+    if richer == f"{simpler}-lag":
+        return LAG_GAIN
+    second = few and (richer, simpler) == ("2c-iv", "1c-iv")
+    return SECOND_GAIN if second else GAIN
+
+
+def choose(trials: Sequence[Trial], *, few: bool = False) -> Trial:
     """Take the first, and each later one that is better than the one held."""
     best = trials[0]
     for trial in trials[1:]:
-        if better(trial, best):
+        if better(trial, best, few=few):
             best = trial
     return best
 
@@ -338,7 +348,8 @@ def _structure(
     first = [named(1, r) for r in routes] + [named(2, r) for r in routes]
     beside = [Candidate(decoder=d, route=routes[0], prior=prior) for d in free]
     trials = selection.attempt(first + (beside if len(routes) == 1 else []))
-    best = choose(trials[: len(first)]).candidate
+    few = len(ground.cohort) < FOLDS_BELOW
+    best = choose(trials[: len(first)], few=few).candidate
     size = int(best.decoder[0])
     further = [named(3, best.route)] if size == 2 else []
     if ground.oral(best.route):

@@ -15,7 +15,7 @@ from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
-from latentpk.library.design import Design, is_whole
+from latentpk.library.design import Design, LogNormal, is_whole
 from latentpk.models.published import (
     ResidualError,
     loading,
@@ -183,10 +183,9 @@ def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patien
 
 
 def _draw_covariate(spec: Covariate, known: dict[str, float], random: np.random.Generator) -> float:
-    for given in spec.given:
-        if known[given.covariate] == given.equals:
-            return given.sample.draw(random)
-    return spec.sample.draw(random)
+    fitting = (given.sample for given in spec.given if known[given.covariate] == given.equals)
+    sample = next(fitting, spec.sample)
+    return (sample.at(known) if isinstance(sample, LogNormal) else sample).draw(random)
 
 
 def _concentrations(
@@ -194,8 +193,7 @@ def _concentrations(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Compute true parameters (subject, parameter) and each subject's noise-free levels [mg/L]."""
     latent = _latent(model, patients)
-    doses = _doses(patients, oral=design.dosing.route == "oral")
-    doses = doses._replace(amount=doses.amount * model.salt_factor)
+    doses = _doses(patients, model.salt_factor, oral=design.dosing.route == "oral")
     times = _stack([patient.schedule.levels for patient in patients])
     program = _program(model.population.structure, Paths.of(doses))
     padding = _BLOCK - len(patients)  # one compiled program for every block
@@ -226,14 +224,14 @@ def _program(structure: str, paths: Paths) -> Callable[..., Float[Array, "subjec
     return jax.jit(jax.vmap(one))
 
 
-def _doses(patients: list[_Patient], *, oral: bool) -> Doses:
-    """Stack the doses of the patients, each field (subject, dose); padding has amount 0."""
+def _doses(patients: list[_Patient], salt: float, *, oral: bool) -> Doses:
+    """Stack what enters the body, each field (subject, dose); padding has amount 0."""
     time = _stack([patient.schedule.times for patient in patients])
     nothing, never = jnp.zeros(time.shape), jnp.full(time.shape, jnp.inf)
     return Doses(
         time=jnp.asarray(time),
         order=jnp.broadcast_to(jnp.arange(time.shape[1], dtype=float), time.shape),
-        amount=jnp.asarray(_stack([patient.schedule.amounts for patient in patients])),
+        amount=jnp.asarray(salt * _stack([patient.schedule.amounts for patient in patients])),
         rate=nothing,
         duration=jnp.asarray(_stack([patient.schedule.durations for patient in patients])),
         depot=jnp.full(time.shape, float(oral)),

@@ -1,0 +1,81 @@
+import re
+
+import pytest
+
+from latentpk.cli.main import LIBRARY
+from latentpk.dosing.target import list_targets
+from latentpk.library.catalog import list_models
+
+
+@pytest.fixture(autouse=True)
+def wide(latentpk, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def lines(result):
+    assert result.exit_code == 0, result.stderr
+    return [re.sub(r"[\s│]+", " ", line).strip() for line in result.stdout.splitlines()]
+
+
+def test_every_published_model_has_a_line_with_what_it_needs(latentpk):
+    shown = lines(latentpk("library"))
+    names = [line.split()[0] for line in shown if line and line.split()[0] in list_models()]
+    assert names == list(list_models())
+    goti = next(line for line in shown if line.startswith("vancomycin-goti-2018 "))
+    assert "2c-iv CRCL [mL/min], DIAL [0/1], WT [kg] Adults with or without" in goti
+    warfarin = next(line for line in shown if line.startswith("warfarin"))
+    assert "1c-oral-lag - Healthy adults" in warfarin
+
+
+def test_every_target_has_a_line_with_its_range_and_source(latentpk):
+    shown = lines(latentpk("library", "targets"))
+    for target in list_targets():
+        line = next(line for line in shown if line.startswith(f"{target.name} "))
+        assert target.describe() in line
+    vancomycin = next(line for line in shown if line.startswith("vancomycin-auc24"))
+    assert "auc24 400 to 600 mg h/L Rybak" in vancomycin
+
+
+def test_a_card_is_the_one_that_show_prints(latentpk):
+    name = "vancomycin-colin-2019"
+    assert latentpk("library", "show", name).stdout == latentpk("show", name).stdout
+
+
+def test_a_salt_factor_is_on_the_card(latentpk):
+    assert "salt factor 0.79" in " ".join(lines(latentpk("library", "show", "aminophylline")))
+    assert "salt factor" not in latentpk("library", "show", "theophylline").stdout
+
+
+def test_an_unknown_name_is_bad_input_that_names_the_known_ones(latentpk):
+    result = latentpk("library", "show", "vancomycin-goti-2081")
+    assert result.exit_code == 2
+    assert "vancomycin-goti-2018" in result.stderr
+
+
+@pytest.mark.parametrize("verb", [(), ("targets",), ("show", "theophylline")])
+def test_quiet_prints_nothing_and_units_are_checked(latentpk, verb):
+    quiet = latentpk("library", *verb, "--quiet")
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert latentpk("library", *verb, "--units", "TIME=min", "--seed", 4).exit_code == 0
+    refused = latentpk("library", *verb, "--units", "TIME=furlong")
+    assert refused.exit_code == 2
+    assert "'furlong' is not a known unit" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show",), "latentpk library show NAME"),
+        (("targets", "theophylline"), "latentpk library show theophylline"),
+        (("theophylline",), "'theophylline' is not one of"),
+    ],
+)
+def test_what_is_asked_wrongly_is_bad_input_with_its_mend(latentpk, arguments, said):
+    refused = latentpk("library", *arguments)
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+
+
+def test_help_shows_all_three_ways(latentpk):
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", latentpk("library", "--help").stdout)
+    assert f"Example: {LIBRARY}" in shown
