@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from latentpk.errors import InputError
@@ -55,6 +56,21 @@ class _Entries(NamedTuple):
     flow: Float[Array, "entry state"]
 
 
+class _Change(NamedTuple):
+    """What an event does, one row for each kind of it.
+
+    Attributes:
+        gain: What enters at once [mg], shape (row, state).
+        flow: By how much the zero-order input grows [mg/h], shape (row, state); of no states where
+            no dose has a duration.
+        turn: 1 where a window of the switch begins, -1 where one ends, shape (row,).
+    """
+
+    gain: Float[Array, "row state"]
+    flow: Float[Array, "row flow"]
+    turn: Float[Array, " row"]
+
+
 class _Setting(NamedTuple):
     """The model and what is asked of it."""
 
@@ -81,36 +97,43 @@ class _Setting(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Everything a pass needs but its mesh, events unsorted.
+    """Everything a pass needs but its mesh.
 
     Attributes:
         setting: The model.
-        entries: What enters.
-        windows: When the switch is on.
+        change: What each row does; the last but one nothing, the last a reset.
         first: Time of the first dose [h].
-        time: When [h], queries first.
-        order: Order among events of the same time.
-        phase: Order among events of the same time and order: queries, resets, doses.
-        row: The entry that enters; one past them nothing happens, two past them a reset.
+        time: When something happens [h], increasing.
+        row: What, an index into `change`.
+        place: Where each query is among them.
+        corner: When the inputs change [h], in no order.
     """
 
     setting: _Setting
-    entries: _Entries
-    windows: Windows
+    change: _Change
     first: Scalar
     time: Float[Array, " event"]
-    order: Float[Array, " event"]
-    phase: Float[Array, " event"]
     row: Int[Array, " event"]
+    place: Int[Array, " query"]
+    corner: Float[Array, " corner"]
+
+
+class _Moving(NamedTuple):
+    """What a pass carries from step to step: amounts, their largest so far, the inputs in force."""
+
+    state: Float[Array, " state"]
+    highest: Float[Array, " state"]
+    flow: Float[Array, " flow"]
+    turned: Scalar
 
 
 class _Pass(NamedTuple):
-    """The steps in the order of time, and the place of each event among them."""
+    """The steps in the order of time, and the place of each query among them."""
 
     time: Float[Array, " step"]
     error: Float[Array, " step"]
     meshed: Float[Array, " step"]
-    place: Int[Array, " step"]
+    place: Int[Array, " query"]
     state: Float[Array, "step state"]
     concentration: Float[Array, " step"]
 
@@ -162,17 +185,16 @@ def course(  # noqa: PLR0913  (two of them are one model)
         )
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = _planned(doses, time, latest, _Setting(system, pieces, paths, windows, area))
-    end, queries = jnp.max(time), time.shape[0]
+    end = jnp.max(time)
     count = max(AT_LEAST, steps * doses.time.shape[0])
     still = _held(plan)  # where steps are taken is no function of the parameters
-    first = _passed(still, graded_mesh(still.time[queries:], end, count // 2))
+    first = _passed(still, graded_mesh(still.corner, end, count // 2))
     mesh = equal_mesh(jnp.minimum(first.time, end), first.error, first.meshed, count)
     found = _passed(plan, mesh)
-    place = found.place[:queries]
-    state = jnp.pad(found.state[place], ((0, 0), (0, 1)))  # without an area, 0
+    state = jnp.pad(found.state[found.place], ((0, 0), (0, 1)))  # without an area, 0
     return Course(
         state=state[:, : system.size],
-        concentration=found.concentration[place],
+        concentration=found.concentration[found.place],
         area=state[:, system.size],
         error=jnp.max(jnp.where(found.time <= end, found.error, 0.0)),
     )
@@ -184,34 +206,60 @@ def _held(plan: _Plan) -> _Plan:
 
 
 def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Plan:
-    """Queries, resets, entries, ends of inputs, switches and changes, as unsorted events."""
-    system, pieces = setting.system, setting.pieces
+    """Queries, resets, entries, ends of inputs, switches and changes, in the order of time."""
+    system, pieces, paths = setting.system, setting.pieces, setting.paths
     at_dose = pieces.parameters[_piece(pieces.change, doses.time)]
     named = dict(zip(system.names, at_dose.T, strict=True))
     entries = _entries(doses, named, setting)
     windows = system.windows(doses, named) if setting.windows is None else setting.windows
-    given = (doses.amount > 0) | (doses.rate > 0)
-    none = entries.start.shape[0]
-    slow = setting.paths.infusion or setting.paths.release
-    quiet = (*windows, pieces.change, *(entries.stop,) * slow)
+    many, turns = entries.start.shape[0], windows.start.shape[0]
+    slow = many * (paths.infusion or paths.release)
+    none = many + slow + 2 * turns
     groups = [
         _group(time, latest, 0.0, none),
-        _group(doses.until, doses.until_order, 1.0, none + 1),
-        _group(entries.start, entries.order, 2.0, jnp.arange(none)),
-        *(_group(x, -jnp.inf, 0.0, none) for x in quiet),
+        _group(entries.start, entries.order, 2.0, jnp.arange(many)),
+        _group(entries.stop[:slow], -jnp.inf, 0.0, many + jnp.arange(slow)),
+        _group(jnp.concatenate(windows), -jnp.inf, 0.0, many + slow + jnp.arange(2 * turns)),
     ]
-    fields = [jnp.concatenate(rows) for rows in zip(*groups, strict=True)]
+    if paths.reset:
+        groups.append(_group(doses.until, doses.until_order, 1.0, none + 1))
+    if pieces.change.shape[0] > 1:
+        groups.append(_group(pieces.change, -jnp.inf, 0.0, none))
+    when, order, phase, row = (jnp.concatenate(rows) for rows in zip(*groups, strict=True))
     begin = jnp.minimum(jnp.min(time), jnp.min(doses.time))
-    when = jnp.clip(fields[0], begin, jnp.max(time) + 1)  # no endless step
+    when = jnp.clip(when, begin, jnp.max(time) + 1)  # no endless step
+    ranked = jnp.lexsort((phase, order, when))
+    queries = time.shape[0]
+    given = (doses.amount > 0) | (doses.rate > 0)
     first = jnp.min(jnp.where(given, doses.time, jnp.inf))
-    first = jnp.where(jnp.isfinite(first), first, 0.0)
-    return _Plan(setting, entries, windows, first, when, *fields[1:])
+    return _Plan(
+        setting,
+        _changes(entries, slow > 0, turns),
+        first=jnp.where(jnp.isfinite(first), first, 0.0),
+        time=when[ranked],
+        row=row[ranked],
+        place=jnp.argsort(ranked)[:queries],
+        corner=when[queries:],
+    )
 
 
 def _group(time: Array, *fields: Array | float) -> tuple[Array, ...]:
     """Times with order, phase and row, each spread over them; rows are whole numbers."""
     order, phase, row = (jnp.broadcast_to(jnp.asarray(x), time.shape) for x in fields)
     return time, order.astype(time.dtype), phase.astype(time.dtype), row.astype(jnp.int32)
+
+
+def _changes(entries: _Entries, slow: bool, turns: int) -> _Change:
+    """Begins and perhaps ends of inputs, begins and ends of windows, nothing, a reset."""
+    gain, flow = entries.gain, entries.flow if slow else entries.flow[:, :0]
+    ends = flow.shape[0] if slow else 0
+    rest = 2 * turns + 2
+    turn = np.r_[np.zeros(gain.shape[0] + ends), np.ones(turns), -np.ones(turns), 0.0, 0.0]
+    return _Change(
+        gain=jnp.pad(gain, ((0, ends + rest), (0, 0))),
+        flow=jnp.pad(jnp.concatenate([flow, -flow[:ends]]), ((0, rest), (0, 0))),
+        turn=jnp.asarray(turn, gain.dtype),
+    )
 
 
 def _entries(doses: Doses, named: Named, setting: _Setting) -> _Entries:
@@ -243,46 +291,50 @@ def _entries(doses: Doses, named: Named, setting: _Setting) -> _Entries:
 
 def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
     """One step from each time to the next, over events and mesh."""
-    none = plan.entries.start.shape[0]
-    time = jnp.concatenate([plan.time, mesh])
-    order = jnp.concatenate([plan.order, jnp.full_like(mesh, -jnp.inf)])
-    phase = jnp.concatenate([plan.phase, jnp.zeros_like(mesh)])
-    row = jnp.concatenate([plan.row, jnp.full(mesh.shape, none, plan.row.dtype)])
-    ranked = jnp.lexsort((phase, order, time))
-    time, row = time[ranked], row[ranked]
+    setting, (time, row, at_event, at_mesh) = plan.setting, _merged(plan, mesh)
     begin = jnp.concatenate([time[:1], time[:-1]])
-    setting = plan.setting
-    origin = setting.start(setting.named(time[0]))
-    nothing = jnp.zeros((2, setting.size), time.dtype)
-    gains = jnp.concatenate([plan.entries.gain, nothing])
+    nothing = plan.change.turn.shape[0] - 2
+    every = jnp.arange(setting.size)
 
     def step(
-        carry: tuple[Array, Array], event: tuple[Array, Array, Array]
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
-        state, highest = carry
+        now: _Moving, event: tuple[Array, Array, Array]
+    ) -> tuple[_Moving, tuple[Array, Array, Array]]:
         start, stop, row = event
-        state, wrong = _moved(plan, state, start, stop)
-        highest = jnp.maximum(highest, state)
+        state, wrong = _moved(plan, now, start, stop)
+        highest = jnp.maximum(now.highest, state)
         error = jnp.max(wrong / (state + FAINT * highest + jnp.finfo(state.dtype).tiny))
-        named = setting.named(stop)
-        fresh = setting.start(named)
-        kept = jnp.arange(setting.size) >= setting.system.size  # a reset leaves the area
-        state = jnp.where((row == none + 1) & ~kept, fresh, state) + gains[row]
-        return (state, highest), (state, setting.system.concentration(state, named), error)
+        named, change = setting.named(stop), jax.tree.map(lambda x: x[row], plan.change)
+        if setting.paths.reset:  # which leaves the area
+            emptied = (row == nothing + 1) & (every < setting.system.size)
+            state = jnp.where(emptied, setting.start(named), state)
+        state = state + change.gain
+        after = _Moving(state, highest, now.flow + change.flow, now.turned + change.turn)
+        return after, (state, setting.system.concentration(state, named), error)
 
-    begun = (origin, jnp.zeros_like(origin))
+    origin = setting.start(setting.named(time[0]))
+    still = jnp.zeros_like(plan.change.flow[0])
+    begun = _Moving(origin, jnp.zeros_like(origin), still, jnp.zeros_like(plan.first))
     light = jax.checkpoint(step, prevent_cse=False)  # slopes keep no stage of any step
     state, concentration, error = jax.lax.scan(light, begun, (begin, time, row))[1]
-    meshed = (ranked >= plan.time.shape[0]).astype(time.dtype)
-    return _Pass(time, error, meshed, jnp.argsort(ranked), state, concentration)
+    meshed = jnp.zeros_like(time).at[at_mesh].set(1.0)
+    return _Pass(time, error, meshed, at_event[plan.place], state, concentration)
 
 
-def _moved(plan: _Plan, state: Array, begin: Scalar, end: Scalar) -> tuple[Array, Array]:
+def _merged(plan: _Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Array, Array]:
+    """Times and rows of events and mesh, and where each of them went; both increase already."""
+    earlier = mesh[None, :] <= plan.time[:, None]
+    at_event = jnp.arange(plan.time.shape[0]) + jnp.sum(earlier, axis=1)
+    at_mesh = jnp.arange(mesh.shape[0]) + jnp.sum(~earlier, axis=0)
+    size = plan.time.shape[0] + mesh.shape[0]
+    time = jnp.zeros(size, mesh.dtype).at[at_mesh].set(mesh).at[at_event].set(plan.time)
+    nothing = jnp.full(size, plan.change.turn.shape[0] - 2, plan.row.dtype)
+    return time, nothing.at[at_event].set(plan.row), at_event, at_mesh
+
+
+def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array]:
     """One step of the solver, and the size of its error."""
-    setting, entries, windows = plan.setting, plan.entries, plan.windows
-    active = (entries.start <= begin) & (entries.stop >= end)
-    flow = jnp.sum(jnp.where(active[:, None], entries.flow, 0.0), axis=0)
-    on = jnp.any((windows.start <= begin) & (windows.stop >= end)).astype(state.dtype)
+    setting, state = plan.setting, now.state
+    on = (now.turned > 0.5).astype(state.dtype)
     named = setting.named(begin)
 
     def slope(time: Scalar, state: Array) -> Array:
@@ -291,7 +343,7 @@ def _moved(plan: _Plan, state: Array, begin: Scalar, end: Scalar) -> tuple[Array
         moving = setting.system.slope(inside, named, inputs)
         if setting.area:
             moving = jnp.append(moving, setting.system.concentration(inside, named))
-        return moving + flow
+        return moving + now.flow if now.flow.shape[0] else moving
 
     after, wrong = rosenbrock_step(slope, begin, state, end - begin)
     sound = jnp.isfinite(after)
