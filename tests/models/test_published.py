@@ -128,11 +128,6 @@ def test_a_parameter_may_share_the_random_effect_of_another():
     root = dict(zip(population.names, loading(population), strict=True))
     np.testing.assert_allclose(root["vmax"], 0.584 * root["km"])
     assert root["km"][0] == pytest.approx(1.36)
-    shared = {"parameter": "v1", "of": "cl", "factor": 0.5}
-    with pytest.raises(ValidationError, match="v1 cannot share"):
-        RandomEffects(
-            parameters=("cl", "v1"), covariance=((1.0,), (0.0, 1.0)), convention="", shared=[shared]
-        )
 
 
 def test_nonlinear_models_have_the_numbers_their_papers_print():

@@ -237,14 +237,16 @@ def quantiles(
 def _heights(model: LatentModel, record: Record, eps: Any, time: Any, order: Any) -> Array:
     location = model.location(record)
     moments = jnp.asarray(time), jnp.asarray(order)
-    return jax.vmap(lambda e: model.concentration(e, location, record, *moments))(jnp.asarray(eps))
+    return model.over_draws(
+        lambda e: model.concentration(e, location, record, *moments), jnp.asarray(eps)
+    )
 
 
 @eqx.filter_jit
 def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -> Array:
     location = model.location(record)
     window = jnp.asarray(start), jnp.asarray(end)
-    return jax.vmap(lambda e: model.auc(e, location, record, *window))(jnp.asarray(eps))
+    return model.over_draws(lambda e: model.auc(e, location, record, *window), jnp.asarray(eps))
 
 
 def _padded(doses: Doses) -> Doses:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.inference.posterior import Posteriors, in_blocks
+from latentpk.inference.posterior import Posteriors, block_size, in_blocks
 from latentpk.inference.sampling import Host, base_draws
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record
@@ -72,7 +72,9 @@ def predict(
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
 
-    parts = in_blocks(program, (records, *queries, resample(posterior)), progress, "predictions")
+    items = (records, *queries, resample(posterior))
+    size = block_size(model)
+    parts = in_blocks(program, items, progress, "predictions", size=size)
     return Predictions(*parts)
 
 
@@ -97,7 +99,7 @@ def _curves(
         location = model.location(record)
         origin = jnp.zeros((1, draws.shape[1]))
         every = jnp.concatenate([draws, prior, origin])
-        curves = jax.vmap(lambda e: model.concentration(e, location, record, t, o))(every)
+        curves = model.over_draws(lambda e: model.concentration(e, location, record, t, o), every)
         size = draws.shape[0]
         return curves[:size].T, curves[-1], curves[size:-1].T
 

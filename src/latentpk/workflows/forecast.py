@@ -130,7 +130,7 @@ def _chunk(
     progress: Progress | None,
 ) -> pl.DataFrame:
     settings = judge.settings
-    tight = len(subjects) > MANY
+    tight = len(subjects) > MANY or model.decoder.simulated
     conditioned = stack_records(subjects, undecided=undecided, tight=tight)
     whole = stack_records(subjects, undecided=undecided, until_last_level=False, tight=tight)
     queries = stack_queries(subjects, tight=tight)

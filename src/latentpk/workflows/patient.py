@@ -66,7 +66,11 @@ class Posterior:
 
     @property
     def mode(self) -> Float[np.ndarray, " effect"]:
-        """The highest mode (MAP) in eps, converged by exact Newton steps."""
+        """The highest mode (MAP) in eps, converged by exact Newton steps.
+
+        Of a simulated decoder it is where Gauss-Newton ended: second slopes of a course cost more
+        than they change.
+        """
         return self._mode
 
     @property
@@ -77,6 +81,8 @@ class Posterior:
 
     @cached_property
     def _mode(self) -> Float[np.ndarray, " effect"]:
+        if self.model.decoder.simulated:
+            return self.found.mode[0]
         record = stack_records([self.subject], undecided=self.undecided)
         first = jax.tree_util.tree_map(lambda x: x[0], record)
         found = newton_mode(self.model, first, self.found.mode[0])
@@ -110,7 +116,12 @@ class Posterior:
         return location + eps @ np.asarray(model.prior.chol()).T
 
     def _record(self) -> Record:
-        return stack_records([self.subject], undecided=self.undecided, until_last_level=False)
+        return stack_records(
+            [self.subject],
+            undecided=self.undecided,
+            until_last_level=False,
+            tight=self.model.decoder.simulated,
+        )
 
 
 @dataclass(frozen=True, eq=False)

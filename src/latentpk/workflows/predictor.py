@@ -18,6 +18,7 @@ from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
@@ -83,13 +84,14 @@ class Predictor:
             draws=draws,
             seed=seed,
             least_ess=least_ess,
-            adaptive_draws=max(10_000, 4 * draws),
+            adaptive_draws=max(10_000, (2 if self.model.decoder.simulated else 4) * draws),
             rival=True,
         )
         judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
-            records = stack_records(block, undecided=self.undecided)
+            tight = self.model.decoder.simulated  # a step more costs more than a program more
+            records = stack_records(block, undecided=self.undecided, tight=tight)
             found = posteriors(self.model, records, settings)
             for i, subject in enumerate(block):
                 gates = judge(found, i, subject)
@@ -183,7 +185,12 @@ def published_predictor(card: LibraryModel) -> Predictor:
 
 
 def half_life(model: LatentModel, parameters: np.ndarray) -> float:
-    """Half-life of the slowest mode at given parameters [h]; nan where there is none to tell."""
+    """Half-life of the slowest mode at given parameters [h]; nan where there is none to tell.
+
+    Of a system that is not linear, at a low concentration.
+    """
+    if isinstance(model.decoder, MechanisticDecoder):
+        return float(model.decoder.half_life(jnp.log(jnp.asarray(parameters))))
     if not isinstance(model.decoder, CompartmentDecoder):
         return float("nan")
     rates = np.asarray(model.decoder.structure.modes(jnp.asarray(parameters))[0])

@@ -8,6 +8,7 @@ from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.ode import Course, course
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.system import System
+from latentpk.kinetics.terminal import slowest_half_life
 from latentpk.models.decoders.decoder import Decoder, bounded_exp, piece_at
 
 
@@ -23,6 +24,11 @@ class MechanisticDecoder(Decoder):
     def linear(self) -> bool:
         """Never: saturation and targets make a double dose more or less than twice a dose."""
         return False
+
+    @property
+    def simulated(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def latent(self) -> int:
@@ -59,8 +65,7 @@ class MechanisticDecoder(Decoder):
         paths: Paths,
     ) -> Float[Array, ""]:
         """Area under the concentration [mg h/L], integrated with the amounts."""
-        ends = jnp.stack([start, end])
-        found = self._area(z, change, doses, ends, paths)
+        found = self.followed(z, change, doses, jnp.stack([start, end]), paths=paths)
         return jnp.maximum(found.area[1] - found.area[0], 0.0)
 
     def error(
@@ -73,7 +78,14 @@ class MechanisticDecoder(Decoder):
         paths: Paths,
     ) -> Float[Array, ""]:
         """Largest error estimated of one step until `end`, relative; above 1e-2 is unresolved."""
-        return self._area(z, change, doses, end[None], paths).error
+        return self.followed(z, change, doses, end[None], paths=paths).error
+
+    def half_life(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+        """Half-life of the slowest mode where there is little drug [h]; see `slowest_half_life`."""
+        theta = bounded_exp(z)
+        return slowest_half_life(
+            self.structure, dict(zip(self.structure.names, theta, strict=True))
+        )
 
     def corners(
         self, z: Float[Array, "piece latent"], change: Float[Array, " piece"], doses: Doses
@@ -85,7 +97,17 @@ class MechanisticDecoder(Decoder):
         turns = [jnp.where(jnp.isfinite(x), x, 0.0) for x in self.structure.windows(doses, named)]
         return jnp.concatenate([*enter, *(x + doses.duration for x in enter), *turns])
 
-    def _area(self, z: Array, change: Array, doses: Doses, time: Array, paths: Paths) -> Course:
+    def followed(
+        self,
+        z: Float[Array, "piece latent"],
+        change: Float[Array, " piece"],
+        doses: Doses,
+        time: Float[Array, " time"],
+        order: Float[Array, " time"] | None = None,
+        *,
+        paths: Paths,
+    ) -> Course:
+        """Amounts, concentrations and areas since the first event; arguments as in `Decoder`."""
         pieces = Pieces(change, bounded_exp(z))
         system = self.structure
-        return course(doses, time, system=system, pieces=pieces, paths=paths, area=True)
+        return course(doses, time, order, system=system, pieces=pieces, paths=paths, area=True)
