@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tests.dosing.conftest import GOLDEN
 
-from latentpk.dosing.recommend import DoseOptions, due, recommend, usual_interval
+from latentpk.dosing.history import due, usual_interval
+from latentpk.dosing.recommend import DoseOptions, recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError

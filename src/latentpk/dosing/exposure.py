@@ -1,5 +1,6 @@
 """Exposures of one patient under posterior draws: areas in closed form, the rest from the curve."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.dosing.metric import Metric
+from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import SIZES, Record, padded_size
+from latentpk.models.record import SIZES, TIGHT, Record, padded_size
 
 Parts = tuple[Float[np.ndarray, "draw time"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
+COARSE = 49  # of one where many regimens are read, or each course is simulated
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,7 @@ class Patient:
 
     def given(self, doses: Doses) -> "Patient":
         """The same patient with other doses, padded to a compiled size."""
-        padded = _padded(doses)
+        padded = _padded(doses, TIGHT if self.model.decoder.simulated else SIZES)
         return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
 
     def settled(self) -> "Patient":
@@ -49,6 +53,20 @@ class Patient:
     def at_mode(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
         """The same patient with one draw, the mode."""
         return Patient(self.model, self.record, mode[None], np.ones(1))
+
+    def few(self, draws: int) -> "Patient":
+        """The same patient with at most so many draws, evenly weighted: systematic resampling."""
+        if self.weight.size <= draws:
+            return self
+        edges = np.cumsum(self.weight) / self.weight.sum()
+        index = np.searchsorted(edges, (np.arange(draws) + 0.5) / draws)
+        chosen = self.eps[np.minimum(index, self.weight.size - 1)]
+        return Patient(self.model, self.record, chosen, np.full(draws, 1 / draws))
+
+    def beside(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
+        """The same patient with the mode as a first draw, of weight 0."""
+        eps, weight = np.concatenate([mode[None], self.eps]), np.append(0.0, self.weight)
+        return Patient(self.model, self.record, eps, weight)
 
     def _with(self, record: Record) -> "Patient":
         return Patient(self.model, record, self.eps, self.weight)
@@ -103,8 +121,31 @@ def areas(patient: Patient, start: float, end: float) -> Float[np.ndarray, " dra
     return np.maximum(np.asarray(found), 0.0)
 
 
+def cumulative(
+    patient: Patient, time: Float[np.ndarray, " time"]
+) -> Float[np.ndarray, "draw time"]:
+    """Areas since the first event of every draw [mg h/L], by a decoder that follows courses.
+
+    Args:
+        patient: With a simulated decoder.
+        time: Until when [h], shape (time,).
+
+    Raises:
+        InputError: Another decoder.
+    """
+    decoder = patient.model.decoder
+    if not isinstance(decoder, MechanisticDecoder):
+        raise InputError("Only a mechanistic decoder carries an area along. Ask `areas`.")
+    return np.asarray(_cumulative(decoder, patient.model, patient.record, patient.eps, time))
+
+
 def measure(
-    metric: Metric, patient: Patient, start: float, *, first: float = 0.0
+    metric: Metric,
+    patient: Patient,
+    start: float,
+    *,
+    first: float = 0.0,
+    points: int = POINTS,
 ) -> Float[np.ndarray, " draw"]:
     """A metric of every draw over the window that begins at `start`.
 
@@ -113,6 +154,7 @@ def measure(
         patient: With all doses that reach into the window.
         start: Start of the window [h].
         first: Time of the first dose, where a cumulative area begins [h].
+        points: Of the window, beside its events, where a curve is read.
 
     Returns:
         Values in `metric.unit`, shape (draw,).
@@ -124,7 +166,7 @@ def measure(
         return areas(patient, min(first, start), start)
     if metric.kind == "average":
         return areas(patient, start, end) / metric.hours
-    window = Window.of(start, end, patient.record.doses)
+    window = Window.of(start, end, patient.record.doses, points)
     return of_curve(metric, window, heights(patient, window))
 
 
@@ -249,9 +291,22 @@ def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -
     return model.over_draws(lambda e: model.auc(e, location, record, *window), jnp.asarray(eps))
 
 
-def _padded(doses: Doses) -> Doses:
+@eqx.filter_jit
+def _cumulative(
+    decoder: MechanisticDecoder, model: LatentModel, record: Record, eps: Any, time: Any
+) -> Array:
+    location, moments = model.location(record), jnp.asarray(time)
+
+    def one(e: Array) -> Array:
+        z = model.latent(e, location)
+        return decoder.followed(z, record.change, record.doses, moments, paths=record.paths).area
+
+    return model.over_draws(one, jnp.asarray(eps))
+
+
+def _padded(doses: Doses, sizes: Sequence[int]) -> Doses:
     """Pad to a compiled size; padding has amount, rate and time 0 and never counts."""
     size = doses.time.shape[0]
-    short = padded_size(max(size, 1), SIZES) - size
+    short = padded_size(max(size, 1), sizes) - size
     fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
     return Doses(*fields)

@@ -267,7 +267,7 @@ def _entries(doses: Doses, named: Named, setting: _Setting) -> _Entries:
     system, paths = setting.system, setting.paths
     ways = list(system.sites(named)) if paths.depot else []
     sides = [doses.depot != 0] * len(ways)
-    if paths.central:
+    if paths.central or not ways:  # where nothing was given, nothing enters there
         ways.append(Site(system.central, jnp.ones_like(doses.time), jnp.zeros_like(doses.time)))
         sides.append(doses.depot == 0)
     parts = []

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from latentpk.dosing.exposure import Patient, Window, heights, quantiles
-from latentpk.dosing.recommend import BAND, Alternative, Recommendation, last_dose, put_on
+from latentpk.dosing.history import last_dose, put_on
+from latentpk.dosing.recommend import BAND, FEW, Alternative, Recommendation
 from latentpk.dosing.regimen import Regimen
 from latentpk.kinetics.doses import Doses
 from latentpk.records.subject import Cohort
@@ -125,8 +126,9 @@ def curves_of(
     Returns:
         Curves in the file's units.
     """
+    patient = posterior.patient()
     drawing = _Drawing(
-        posterior.patient(),
+        patient.few(FEW) if patient.model.decoder.simulated else patient,
         level=cohort.units.factor("DV"),
         amount=cohort.units.factor("AMT") * predictor.salt_factor,
         depot=_site(posterior),

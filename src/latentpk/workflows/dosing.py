@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 
 from latentpk.dosing.exposure import quantiles
+from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At
 from latentpk.dosing.recommend import (
     Alternative,
     DoseOptions,
     Recommendation,
     Spread,
-    last_dose,
     recommend,
-    usual_interval,
 )
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.records.subject import Cohort
 from latentpk.workflows.card import UNITS
 from latentpk.workflows.exposure import DRAWS, LEVEL, unit_of
@@ -112,6 +112,7 @@ def advise(
         "reading": list(cohort.notices),
         "file sha256": cohort.source_hash,
         "draws": draws,
+        "draws that regimens were judged by": answer.draws,
         "seed": seed,
         "defaults": defaults,
         "computed": list(cohort.computed),
@@ -297,7 +298,7 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
         "effective draws": float(found.ess[0]),
         "pareto k": float(found.k[0]) if np.isfinite(found.k[0]) else None,
     }
-    if isinstance(posterior.model.decoder, CompartmentDecoder):
+    if isinstance(posterior.model.decoder, CompartmentDecoder | MechanisticDecoder):
         table, mode, typical = posterior.parameters, posterior.map, posterior.typical
         weight = np.full(len(table), 1 / len(table))
         told["parameters"] = {

@@ -7,9 +7,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantiles, steady
+from latentpk.dosing.exposure import (
+    COARSE,
+    POINTS,
+    Patient,
+    at_steady_state,
+    measure,
+    quantiles,
+    steady,
+)
+from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At, Metric
-from latentpk.dosing.recommend import last_dose, usual_interval
+from latentpk.dosing.regimen import Regimen
+from latentpk.dosing.settling import settle
 from latentpk.errors import InputError
 from latentpk.inference.trust import reasons, worst
 from latentpk.records.subject import Cohort
@@ -63,10 +73,11 @@ def exposures(
         InputError: A cohort of another model, a window that the decoder does not know.
     """
     predictor.check(cohort)
-    if question.at == "ss" and not predictor.model.decoder.linear:
+    decoder = predictor.model.decoder
+    if question.at == "ss" and not (decoder.linear or decoder.simulated):
         raise InputError(
-            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
-            "decoder), so steady state has no closed form. Name a time with --at H."
+            "The grid decoder does not know steady state, which no patient it was trained on need "
+            "have had. Name a time with --at H."
         )
     if question.at == "ss" and question.metric.kind == "auc_cum":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
@@ -106,10 +117,9 @@ def _end(value: float) -> float | None:
 
 def _one(posterior: Posterior, question: Question, factor: float) -> dict[str, Any]:
     patient, told = posterior.patient(), []
-    values, assumed = exposure_of(patient, question)
-    point, _ = exposure_of(patient.at_mode(posterior.mode), question)
+    found, assumed = exposure_of(patient.beside(posterior.mode), question)
     told += [assumed] if assumed else []
-    values, point = values / factor, point / factor
+    point, values = found[0] / factor, found[1:] / factor
     weight = patient.weight
     lo, median, hi = quantiles(values, weight, (0.05, 0.5, 0.95))
     verdict = worst(posterior.gates)
@@ -123,7 +133,7 @@ def _one(posterior: Posterior, question: Question, factor: float) -> dict[str, A
         "lo": lo,
         "hi": hi,
         "p": None if span is None else float(weight @ ((values >= span[0]) & (values <= span[1]))),
-        "map": float(point[0]),
+        "map": float(point),
         "ess": float(posterior.found.ess[0]),
         "verdict": verdict,
         "reasons": [*reasons(posterior.gates), *told],
@@ -137,11 +147,16 @@ def exposure_of(patient: Patient, question: Question) -> tuple[Float[np.ndarray,
         doses = patient.record.doses
         given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
         first = float(np.min(np.asarray(doses.time)[given], initial=question.at))
-        return measure(metric, patient, question.at, first=first), ""
+        points = COARSE if patient.model.decoder.simulated else POINTS
+        return measure(metric, patient, question.at, first=first, points=points), ""
     interval, assumed = usual_interval(patient), ""
     if interval is None:
         interval = DAY
         assumed = "The file tells no dosing interval: one dose a day is assumed at steady state."
     amount, duration, depot = last_dose(patient)
+    if patient.model.decoder.simulated:
+        found = settle(metric, patient, Regimen(amount, interval, duration), depot)
+        doubt = found.doubt(patient.weight)
+        return found.values, " ".join(words for words in (assumed, doubt) if words)
     one = steady(interval, duration, depot, amount=amount)
     return at_steady_state(metric, patient.settled().given(one), interval), assumed

@@ -190,7 +190,7 @@ def half_life(model: LatentModel, parameters: np.ndarray) -> float:
     Of a system that is not linear, at a low concentration.
     """
     if isinstance(model.decoder, MechanisticDecoder):
-        return float(model.decoder.half_life(jnp.log(jnp.asarray(parameters))))
+        return model.decoder.half_life(jnp.log(jnp.asarray(parameters)))
     if not isinstance(model.decoder, CompartmentDecoder):
         return float("nan")
     rates = np.asarray(model.decoder.structure.modes(jnp.asarray(parameters))[0])

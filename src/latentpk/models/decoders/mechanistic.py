@@ -80,7 +80,7 @@ class MechanisticDecoder(Decoder):
         """Largest error estimated of one step until `end`, relative; above 1e-2 is unresolved."""
         return self.followed(z, change, doses, end[None], paths=paths).error
 
-    def half_life(self, z: Float[Array, " latent"]) -> Float[Array, ""]:
+    def half_life(self, z: Float[Array, " latent"]) -> float:
         """Half-life of the slowest mode where there is little drug [h]; see `slowest_half_life`."""
         theta = bounded_exp(z)
         return slowest_half_life(
