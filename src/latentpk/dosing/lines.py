@@ -26,7 +26,7 @@ from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.dosing.settling import settle
 from latentpk.kinetics.doses import Doses
 
-DOUBLINGS = 60
+DOUBLINGS, FEWER = 60, 10  # of the largest amount offered; the second where each is simulated
 NEGLIGIBLE = 1e-12
 ENOUGH = 0.95  # probability of exceeding the aim beyond which no larger amount is tried
 KNOTS = 9  # amounts that are simulated where the best one is looked for
@@ -92,7 +92,8 @@ class Curved:
         def values(amount: float) -> np.ndarray:
             return self.of([replace(kind, amount=amount)])[0]
 
-        return _least(values, aim, self.weight, _enough(values, aim, self.weight, top)[-1])
+        most = _enough(values, aim, self.weight, top, DOUBLINGS)[-1]
+        return _least(values, aim, self.weight, most)
 
     def doubt(self, regimen: Regimen) -> str:
         """Nothing."""
@@ -121,7 +122,7 @@ class Simulated:
         def values(amount: float) -> np.ndarray:
             return self._one(replace(kind, amount=amount))[0]
 
-        tried = _enough(values, aim, weight, top)
+        tried = _enough(values, aim, weight, top, FEWER)
         amounts = sorted({0.0, *tried, *(tried[-1] * k / (KNOTS - 1) for k in range(KNOTS))})
         best = 0.0
         for _ in range(REFINED + 1):
@@ -228,11 +229,15 @@ def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
 
 
 def _enough(
-    values: Callable[[float], np.ndarray], aim: float, weight: np.ndarray, top: float
+    values: Callable[[float], np.ndarray],
+    aim: float,
+    weight: np.ndarray,
+    top: float,
+    doublings: int,
 ) -> list[float]:
     """Amounts from `top` on, doubled until every more would be too much."""
     tried = [top]
-    for _ in range(DOUBLINGS):
+    for _ in range(doublings):
         if weight @ (values(tried[-1]) >= aim) > ENOUGH:
             break
         tried.append(2 * tried[-1])

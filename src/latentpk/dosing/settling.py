@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from latentpk.dosing.exposure import COARSE, Patient, Window, cumulative, heights, of_curve
-from latentpk.dosing.metric import Metric
+from latentpk.dosing.metric import DAY, Metric
 from latentpk.dosing.regimen import Regimen, schedule
 
 LENGTHS = (16, 64)  # doses that are followed; the next only where an exposure still moves
 SETTLED = 0.03  # change of an exposure when twice as many doses are followed
-OUTLIERS = 0.005  # share of the draws that need not settle
+OUTLIERS, DOUBTFUL = 0.01, 0.05  # shares of the draws that need not settle; that are told of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,21 +23,24 @@ class Settled:
         settled: Whether it changed by at most SETTLED since half as many doses, shape (draw,). An
             exposure that comes near its limit by halves is then within a thousandth of it.
         doses: How many were followed.
+        hours: How long [h].
     """
 
     values: Float[np.ndarray, " draw"]
     settled: Bool[np.ndarray, " draw"]
     doses: int
+    hours: float
 
     def doubt(self, weight: Float[np.ndarray, " draw"]) -> str:
-        """What there is to say where the patient may have no steady state, else nothing."""
+        """What there is to say where too many draws have not settled, else nothing."""
         share = float(weight @ ~self.settled)
-        if share <= OUTLIERS:
+        if share <= DOUBTFUL:
             return ""
         return (
-            f"With a probability of {100 * share:.2g} % this regimen has not settled after "
-            f"{self.doses} doses: it may exceed what can be eliminated, and then has no steady "
-            "state. Such exposures are those of the last interval followed, and will rise."
+            f"With a probability of {100 * share:.2g} % the exposure still rises after "
+            f"{self.doses} doses ({self.hours / DAY:.3g} days): elimination is slow, or saturated, "
+            "and then there may be no steady state. Such exposures are those of the last interval "
+            "followed."
         )
 
 
@@ -53,13 +56,13 @@ def settle(metric: Metric, patient: Patient, regimen: Regimen, depot: float) -> 
     Returns:
         The exposure of the last interval that was followed.
     """
-    found = Settled(np.zeros(0), np.zeros(0, bool), 0)
+    found = Settled(np.zeros(0), np.zeros(0, bool), 0, 0.0)
     for doses in LENGTHS:
         plan = schedule(regimen, 0.0, doses * regimen.interval, depot)
         on = patient.settled().given(plan)
         half, whole = _intervals(metric, on, regimen.interval, doses)
         still = np.abs(whole - half) <= SETTLED * np.maximum(whole, np.finfo(float).tiny)
-        found = Settled(whole, still | (whole == half), doses)
+        found = Settled(whole, still | (whole == half), doses, doses * regimen.interval)
         if patient.weight @ ~found.settled <= OUTLIERS:
             break
     return found

@@ -49,7 +49,7 @@ def slowest_half_life(system: System, p: Named) -> float:
         given[site.state] += float(site.share)
     rate, mode = np.linalg.eig(jacobian)
     part = np.abs((seen @ mode) * np.linalg.solve(mode, given.astype(mode.dtype)))
-    decay = -rate.real
+    decay = -np.real(rate)
     area = np.where(decay > 0, part / np.where(decay > 0, decay, 1.0), 0.0)
     carrying = (area > SHARE * area.sum()) & (decay > 0)
     return float(np.log(2) / decay[carrying].min()) if carrying.any() else float("nan")

@@ -76,8 +76,8 @@ def exposures(
     decoder = predictor.model.decoder
     if question.at == "ss" and not (decoder.linear or decoder.simulated):
         raise InputError(
-            "The grid decoder does not know steady state, which no patient it was trained on need "
-            "have had. Name a time with --at H."
+            "The grid decoder cannot tell what a dose repeated for ever does. Name a time with "
+            "--at H."
         )
     if question.at == "ss" and question.metric.kind == "auc_cum":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
