@@ -20,6 +20,15 @@ METHODS = {
     "kernel": "kernel",
     "pkvae": "published PKVAE",
 }
+CHOOSERS = {
+    "label": "label",
+    "sawchuk-zaske": "Sawchuk-Zaske",
+    "map": "MAP, true model",
+    "best": "best attainable",
+    "library": "ours, library model",
+    "trained": "ours, trained on 500",
+    "other": "ours, another model",
+}
 
 
 def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
@@ -37,6 +46,8 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("speed", _speed),
             ("real_data", _real),
             ("trust", _trust),
+            ("dose_quality", _quality),
+            ("dosing_speed", _dosing_speed),
         )
         if (found := results(task)) is not None
     ]
@@ -158,6 +169,62 @@ def _trust(found: dict[str, Any]) -> str:
         + _cells(found)
         + "\n\n"
         + _table(head, rows)
+    )
+
+
+def _quality(found: dict[str, Any]) -> str:
+    cells = {(one["row"], one["levels"], one["method"]): one for one in found["table"]}
+    keys = list(dict.fromkeys(key[:2] for key in cells))
+
+    def share(row: str, levels: int, method: str) -> str:
+        one = cells.get((row, levels, method))
+        return "" if one is None else f"{100 * one['attained']['value']:.1f}"
+
+    def against(row: str, levels: int, method: str) -> str:
+        one = cells.get((row, levels, method), {})
+        parts = [
+            f"{100 * one[key]['value']:+.1f} ({100 * one[key]['low']:+.1f})"
+            for key in ("minus_best", "minus_map")
+            if key in one
+        ]
+        return " / ".join(parts)
+
+    rows = [
+        [
+            row,
+            str(levels),
+            *(share(row, levels, method) for method in CHOOSERS),
+            *(against(row, levels, method) for method in ("library", "trained")),
+        ]
+        for row, levels in keys
+    ]
+    head = ["patients", "levels", *CHOOSERS.values()]
+    head += ["library model minus best / MAP (lower bound)", "trained minus best / MAP"]
+    met = sum(bar["met"] for bar in found["bars"])
+    return (
+        "**Dose quality**: % of virtual patients whose true exposure reaches the target. "
+        + _cells(found)
+        + f" {met} of {len(found['bars'])} bars are met.\n\n"
+        + _table(head, rows)
+    )
+
+
+def _dosing_speed(found: dict[str, Any]) -> str:
+    limits = {bar["what"]: bar for bar in found["bars"]}
+    rows = [
+        [
+            what,
+            f"{one['median']:.3g}",
+            f"{limits[what]['at_most']:g}" if what in limits else "",
+            ("yes" if limits[what]["met"] else "no") if what in limits else "",
+        ]
+        for what, one in found["seconds"].items()
+    ]
+    return (
+        "**Speed of doses**, warm process, two threads, median seconds. "
+        + _cells(found)
+        + "\n\n"
+        + _table(["what", "measured", "bar", "met"], rows)
     )
 
 

@@ -21,6 +21,8 @@ PROTOCOL = {
 }
 LEDGER = Ledger(FOLDER, PROTOCOL)
 MAP = "compartment-map"
+ESTIMATORS = [{"data": "theophylline", "method": "estimators", "repeat": 0}]
+RESIDUALS = ("combined2", "additive", "lognormal")
 
 
 def plan() -> list[Cell]:
@@ -30,7 +32,8 @@ def plan() -> list[Cell]:
         methods["theophylline"].append("nlme")
     else:
         command.say("R with nlme is absent: that peer is left out (apt install r-cran-nlme)")
-    return [
+    first = [Cell({**at, "fold": fold}) for at in ESTIMATORS for fold in range(data.FOLDS)]
+    return first + [
         Cell({"data": name, "method": method, "repeat": repeat, "fold": fold})
         for repeat in range(data.REPEATS)
         for name in data.DATASETS
@@ -48,11 +51,12 @@ def work(cell: Cell) -> dict[str, Any]:
     train = table.filter(fold != settings["fold"])
     asked = data.ask(table.filter(fold == settings["fold"]))
     later = asked.filter(pl.col("EVID") == 2)
-    found = (
-        _nlme(train, asked)
-        if settings["method"] == "nlme"
-        else _ours(train, asked, dataset, settings)
-    )
+    if settings["method"] == "nlme":
+        found = _nlme(train, asked)
+    elif settings["method"] == "estimators":
+        found = _estimators(train, asked, dataset)
+    else:
+        found = _ours(train, asked, dataset, settings)
     return {
         "subject": [str(one) for one in later["ID"]],
         "observed": later["OBSERVED"].to_list(),
@@ -87,6 +91,37 @@ def _ours(
         "chosen": str(model.fitted.chosen),
         "rungs": later.methods,
     }
+
+
+def _estimators(train: pl.DataFrame, asked: pl.DataFrame, dataset: data.Dataset) -> dict[str, Any]:
+    """What other summaries of the posterior, draws and residual errors give for the same fit."""
+    from latentpk import ProfileVAE, read_nonmem
+    from latentpk.dosing.exposure import Window, heights, quantiles
+
+    predictions: dict[str, list[float]] = {}
+    for residual in RESIDUALS:
+        model = ProfileVAE(decoder="compartment", seed=0, residual=residual)
+        model.fit(read_nonmem(train, covariates=list(dataset.covariates)))
+        cohort = read_nonmem(asked.drop("OBSERVED"), **model.reading(), purpose="forecast")
+        for draws in (1024, 8192):
+            for subject in cohort:
+                posterior = model.posterior(subject, draws=draws)
+                patient, outputs = posterior.patient(), subject.outputs
+                later = ~outputs.is_level
+                time, order = outputs.time[later], outputs.order[later]
+                window = Window(float(time[0]), float(time[-1]), time, order)
+                curve, weight = heights(patient, window), patient.weight
+                at_mode = heights(patient.at_mode(posterior.mode), window)[0]
+                summaries = {
+                    "median": np.array([quantiles(c, weight, (0.5,))[0] for c in curve.T]),
+                    "log-mean": np.exp(weight @ np.log(np.maximum(curve, 1e-9))),
+                    "mean": weight @ curve,
+                    "mode": at_mode,
+                }
+                for name, values in summaries.items():
+                    key = f"{residual} {name} of {draws}"
+                    predictions.setdefault(key, []).extend(values.tolist())
+    return {"predictions": predictions}
 
 
 def collect(results: list[dict[str, Any]], name: str) -> dict[str, list[Errors]]:

@@ -18,6 +18,11 @@ SEEDS, SUBJECTS, WRONG = (1, 2, 3), 1000, 0.5
 PROTOCOL = {"version": 2, "model": MODEL, "error": ERROR, "subjects": SUBJECTS}
 LEDGER = Ledger(FOLDER, PROTOCOL)
 Q, V2, V2_SD = 2.28, 0.732, 1.3  # L/h, L/kg, SD of log v2
+LIFTED = ("as trained", "CL/5", "two compartments")
+LIFTS = ("2 levels", "4 levels", "rival models", "creatinine trend")
+DRAWN = (2.5, 11.5, 20.0, 32.0)  # h; three of them but for `2 levels` and `4 levels`
+RIVALS = ("vancomycin-thomson-2009", "vancomycin-goti-2018")
+BODY_WATER, ASSAY = 0.6, 0.05  # L/kg that creatinine fills; CV of its assay
 BARS = {"false alarms": 0.05, "level x10": 0.95, "swapped": 0.95, "share of ratio test": 0.9}
 
 
@@ -56,7 +61,7 @@ def concentration(
     return found
 
 
-def world(scenario: str, seed: int) -> World:
+def world(scenario: str, seed: int, levels: int = 3, *, creatinine: bool = False) -> World:
     """Draw the patients of a scenario; the same patients in every scenario of a seed."""
     rng = np.random.default_rng([seed, 77])
     weight = _within(rng, 64, 0.18, 42, 100)
@@ -73,7 +78,11 @@ def world(scenario: str, seed: int) -> World:
     times = np.arange(0.0, 25.0 if late else 73.0, 12.0)
     amount = np.clip(np.round(15 * weight / 250) * 250, 500, 2000)
     doses = times, np.repeat(amount[:, None], times.size, axis=1)
-    drawn = np.array([2.5, 11.5, 20.0]) + late + jitter
+    if levels > jitter.shape[1]:  # drawn last: the first three stay as they are
+        jitter = np.hstack([jitter, rng.uniform(-0.5, 0.5, (SUBJECTS, 1))])
+        noise = np.concatenate([noise, rng.standard_normal((SUBJECTS, 60, 1))], axis=2)
+    jitter, noise = jitter[:, :levels], noise[:, :, :levels]
+    drawn = np.array(DRAWN[:levels]) + late + jitter
     clean = concentration(drawn, doses, theta)
     sd = np.hypot(ERROR["additive"], ERROR["proportional"] * clean)
     level = clean + sd * noise[:, 0]
@@ -86,7 +95,31 @@ def world(scenario: str, seed: int) -> World:
         level[:, [0, 1]] = level[:, [1, 0]]
     asked = np.full((SUBJECTS, 1), 71.5 + late)
     truth = concentration(asked, doses, theta)[:, 0]
-    return World(_records(doses, drawn, level, asked, (weight, renal)), truth)
+    rows = _records(doses, drawn, level, asked, (weight, renal))
+    if creatinine:
+        rows = rows.with_columns(_creatinine(rng, rows, scenario, weight, renal))
+    return World(rows, truth)
+
+
+def _creatinine(
+    rng: np.random.Generator,
+    rows: pl.DataFrame,
+    scenario: str,
+    weight: np.ndarray,
+    renal: np.ndarray,
+) -> pl.Series:
+    """Creatinine [mg/dL] daily from 0 h, where the kidneys fail at 0 h in `CL/5`.
+
+    Production stays, clearance falls to a fifth: S(t) = S0 (5 - 4 exp(-k t)), k = GFR / V.
+    """
+    start = 88.0 / renal  # mg/dL: production of a typical adult over a clearance in mL/min
+    rate = 0.2 * renal * 0.06 / (BODY_WATER * weight)  # 1/h
+    subject = rows["ID"].to_numpy() - 1
+    day = 24.0 * np.floor(rows["TIME"].to_numpy() / 24)
+    risen = 5 - 4 * np.exp(-rate[subject] * day)
+    true = start[subject] * (risen if scenario == "CL/5" else 1.0)
+    error = np.exp(ASSAY * rng.standard_normal((SUBJECTS, 8)))
+    return pl.Series("SCR", true * error[subject, (day / 24).astype(int)])
 
 
 def _within(
@@ -141,11 +174,15 @@ def work(cell: Cell) -> dict[str, Any]:
     from latentpk.workflows.predictor import published_predictor
 
     scenario, seed = cell.settings["scenario"], cell.settings["seed"]
-    predictor, one = published_predictor(_card()), world(scenario, seed)
+    lift = cell.settings.get("lift", "")
+    levels = int(lift[0]) if lift.endswith("levels") else 3
+    one = world(scenario, seed, levels, creatinine=lift == "creatinine trend")
+    predictor = published_predictor(_card())
     cohort = read_nonmem(one.rows, **predictor.reading, purpose="forecast")
     table = predictor.forecast(cohort).filter(pl.col("TIME") == 71.5 + 60 * (scenario[:2] == "60"))
     gates = [posterior.gates for posterior in predictor.posteriors(cohort.subjects)]
-    return {
+    rival = {"rival": _rival(one)} if lift == "rival models" else {}
+    return rival | {
         "wrong": (np.abs(table["IPRED"].to_numpy() / one.truth - 1) > WRONG).tolist(),
         "verdict": table["VERDICT"].to_list(),
         "gates": {
@@ -156,12 +193,29 @@ def work(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _card() -> Any:
-    """The published card with a smaller residual error."""
+def _rival(one: World) -> list[float]:
+    """Log odds of the likeliest rival of the library, with the same residual error."""
+    from latentpk import read_nonmem
+    from latentpk.inference.posterior import posteriors
+    from latentpk.models.published import build_published
+    from latentpk.models.record import stack_records
+
+    evidence = []
+    for name in (MODEL, *RIVALS):
+        population = _card(name).population
+        rows = one.rows.with_columns(DIAL=pl.lit(0))
+        read = read_nonmem(rows, covariates=list(population.covariates), purpose="forecast")
+        records = stack_records(read.subjects)
+        evidence.append(posteriors(build_published(population), records, None).log_evidence)
+    return (np.maximum(*evidence[1:]) - evidence[0]).tolist()
+
+
+def _card(name: str = MODEL) -> Any:
+    """A published card with a smaller residual error."""
     from latentpk.library.catalog import read_model
     from latentpk.models.published import ResidualError
 
-    card = read_model(MODEL)
+    card = read_model(name)
     population = card.population.model_copy(update={"residual": ResidualError(**ERROR)})
     return card.model_copy(update={"population": population})
 
@@ -208,12 +262,20 @@ def _ratio(cohort: Any, alternative: str) -> list[float]:
 
 
 def plan() -> list[Cell]:
-    """Every scenario and seed."""
-    return [Cell({"scenario": scenario, "seed": seed}) for seed in SEEDS for scenario in SCENARIOS]
+    """Every scenario and seed, and what a further source of knowledge lifts."""
+    base = [Cell({"scenario": scenario, "seed": seed}) for seed in SEEDS for scenario in SCENARIOS]
+    more = [
+        Cell({"scenario": scenario, "seed": SEEDS[0], "lift": lift})
+        for lift in LIFTS
+        for scenario in LIFTED
+    ]
+    return base + more
 
 
 def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
     """Shares flagged, by scenario and gate, beside the ratio test's."""
+    lifts = [one for one in results if "lift" in one]
+    results = [one for one in results if "lift" not in one]
     table = []
     trained = [one for one in results if one["scenario"] == "as trained"]
     for scenario in SCENARIOS:
@@ -239,7 +301,44 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
             ratio = np.concatenate([one["ratio"][scenario] for one in mine]) > limit
             row["ratio_test_flagged"] = _share(ratio[wrong])
         table.append(row)
-    return {"table": table, "bars": _bars({row["scenario"]: row for row in table})}
+    first = [one for one in results if one["seed"] == SEEDS[0]]
+    return {
+        "table": table,
+        "lift": _lift(first, lifts),
+        "bars": _bars({row["scenario"]: row for row in table}),
+    }
+
+
+def _lift(base: list[dict[str, Any]], lifts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The share of wrong patients flagged, with more to go by; seed 1, three levels where unsaid.
+
+    A rival flags beyond the 98 % quantile of its odds as trained: 2 % more false alarms.
+    """
+    found = []
+    for lift in ("", *LIFTS):
+        mine = [one for one in (lifts if lift else base) if one.get("lift", "") == lift]
+        trained = next((one for one in mine if one["scenario"] == "as trained"), None)
+        for one in mine:
+            if one["scenario"] not in LIFTED or trained is None:
+                continue
+            wrong = np.array(one["wrong"])
+            flagged = np.array(one["verdict"]) != "ok"
+            if lift == "rival models":
+                limit = np.quantile(trained["rival"], 0.98)
+                flagged |= np.array(one["rival"]) > limit
+            row = {
+                "with": lift or "3 levels",
+                "scenario": one["scenario"],
+                "flagged": _share(flagged),
+                "wrong": _share(wrong),
+                "wrong_flagged": _share(flagged[wrong]),
+            }
+            if one["scenario"] != "as trained":
+                usual = np.quantile(trained["ratio"][one["scenario"]], 0.95)
+                ratio = np.array(one["ratio"][one["scenario"]]) > usual
+                row["ratio_test_flagged"] = _share(ratio[wrong])
+            found.append(row)
+    return found
 
 
 def _share(values: np.ndarray) -> float | None:
@@ -274,6 +373,8 @@ def main() -> None:
     head = {"task": "trust", **outcome.head(), "protocol": PROTOCOL}
     write_json(FOLDER / "results.json", {**head, "machine": machine.describe(), **summary})
     for row in summary["table"]:
+        command.say("  ".join(f"{key} {value}" for key, value in row.items()))
+    for row in summary["lift"]:
         command.say("  ".join(f"{key} {value}" for key, value in row.items()))
     for bar in summary["bars"]:
         state = "met" if bar["met"] else "MISSED"

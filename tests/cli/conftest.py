@@ -47,7 +47,8 @@ class StandIn:
     def predictor(self, name):
         reading = {"covariates": ("WT", "CRCL", "DIAL"), "interpolation": "locf"}
         published = published_predictor(read_model("vancomycin-goti-2018"))
-        standing = replace(published, name=name, reading=reading)
+        names = reading["covariates"]
+        standing = replace(published, name=name, reading=reading, covariates=names)
         object.__setattr__(standing, "forecast", self.forecast)
         return standing
 

@@ -3,6 +3,7 @@
 import html
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -166,6 +167,16 @@ def test_bad_wishes_are_bad_input(patient, options, said):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("target", ["trough=0:0.3", "auc24=1:8", "ft_mic=100@0.2"])
+def test_a_target_below_the_assays_limit_is_bad_input(patient, target):
+    rows = [line + (",LLOQ" if i == 0 else ",0.5") for i, line in enumerate(PATIENT.splitlines())]
+    patient.write_text("\n".join(rows) + "\n")
+    result, out = dose(patient, target=target)
+    assert result.exit_code == 2
+    assert "limit of quantification, 0.5" in result.stderr
+    assert not out.exists()
+
+
 def test_two_patients_are_one_too_many(patient):
     patient.write_text(PATIENT + PATIENT.split("\n", 1)[1].replace("7,", "8,", 6))
     result, out = dose(patient)
@@ -202,3 +213,55 @@ def test_a_published_model_forecasts_without_training(patient):
     result = run("forecast", "vancomycin-goti-2018", patient, "--out", out)
     assert result.exit_code == 0, result.stderr
     assert len(out.read_text().splitlines()) == 3
+
+
+def test_an_average_over_models_shows_each(patient):
+    out = patient.with_suffix(".json")
+    names = "vancomycin-goti-2018+vancomycin-buelga-2005"
+    options = ("--metric", "auc24", "--each-level", "--draws", "1024", "--out", out)
+    result = run("exposure", names, patient, *options)
+    assert result.exit_code == 0, result.stderr
+    (one,) = json.loads(out.read_text())["subjects"]
+    assert "+".join(model["name"] for model in one["models"]) == names
+    assert [step["levels"] for step in one["sequence"]] == [0, 1, 2]
+    for said in ("vancomycin-buelga-2005 (weight ", "after 1 level: "):
+        assert said in result.stdout
+    assert result.stdout.count("Equal times") == 1
+
+
+def test_what_each_model_lacks_is_said_at_once(patient):
+    out = patient.with_suffix(".json")
+    names = "vancomycin-colin-2019+vancomycin-goti-2018+nothing+busulfan-choe-2012"
+    result = run("exposure", names, patient, "--metric", "auc24", "--out", out)
+    assert result.exit_code == 2
+    for said in ("vancomycin-colin-2019: ", "PMA", "nothing: ", "busulfan-choe-2012: ", "SEX"):
+        assert said in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("weight", ["0", "1.5", "nan"])
+def test_a_prior_weight_out_of_range_is_bad_input(patient, weight):
+    out = patient.with_suffix(".json")
+    options = ("--metric", "auc24", "--prior-weight", weight, "--out", out)
+    result = run("exposure", "vancomycin-goti-2018", patient, *options)
+    assert result.exit_code == 2
+    assert "prior's weight" in result.stderr
+    assert not out.exists()
+
+
+def test_a_dose_by_several_models(patient):
+    page = patient.with_suffix(".html")
+    names = "vancomycin-goti-2018+vancomycin-buelga-2005"
+    result, out = dose(patient, "--report", page, model=names)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    weights = [one["weight"] for one in found["posterior"]["models"]]
+    assert sum(weights) == pytest.approx(1)
+    for one in found["alternatives"]:
+        chances = [said["probability"] for said in one["models"]]
+        assert one["probability"] == pytest.approx(np.dot(weights, chances), abs=1e-9)
+    text = page.read_text()
+    assert "What each model says" in text
+    assert text.count("vancomycin-buelga-2005") > 1
+    assert "another model of the same drug may say otherwise" not in text
+    assert "vancomycin-buelga-2005: weight 0." in result.stdout

@@ -19,21 +19,27 @@ def lines(result):
 
 def test_every_published_model_has_a_line_with_what_it_needs(latentpk):
     shown = lines(latentpk("library"))
-    names = [line.split()[0] for line in shown if line and line.split()[0] in list_models()]
-    assert names == list(list_models())
-    goti = next(line for line in shown if line.startswith("vancomycin-goti-2018 "))
-    assert "2c-iv CRCL [mL/min], DIAL [0/1], WT [kg] Adults with or without" in goti
-    warfarin = next(line for line in shown if line.startswith("warfarin"))
-    assert "1c-oral-lag - Healthy adults" in warfarin
+    assert [line for line in shown if line in list_models()] == list(list_models())
+    goti = shown.index("vancomycin-goti-2018")
+    assert shown[goti + 1] == "vancomycin, 2c-iv; needs CRCL [mL/min], DIAL [0/1], WT [kg]"
+    assert shown[goti + 2].startswith("Adults with or without")
+    warfarin = shown.index("warfarin-savic-2011")
+    assert shown[warfarin + 1] == "warfarin, 1c-oral-lag; needs no covariate"
+    assert shown[warfarin + 2].startswith("Healthy adults")
 
 
 def test_every_target_has_a_line_with_its_range_and_source(latentpk):
     shown = lines(latentpk("library", "targets"))
     for target in list_targets():
-        line = next(line for line in shown if line.startswith(f"{target.name} "))
-        assert target.describe() in line
-    vancomycin = next(line for line in shown if line.startswith("vancomycin-auc24"))
-    assert "auc24 400 to 600 mg h/L Rybak" in vancomycin
+        assert shown[shown.index(target.name) + 1] == f"{target.drug}: {target.describe()}"
+    vancomycin = shown.index("vancomycin-auc24")
+    assert shown[vancomycin + 1] == "vancomycin: auc24 400 to 600 mg h/L"
+    assert shown[vancomycin + 2].startswith("Rybak")
+
+
+def test_names_are_whole_on_a_narrow_screen(latentpk, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert set(list_models()) <= set(lines(latentpk("library")))
 
 
 def test_a_card_is_the_one_that_show_prints(latentpk):

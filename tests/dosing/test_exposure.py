@@ -66,6 +66,35 @@ def test_trough_and_peak_are_the_ends_of_the_curve(few):
     np.testing.assert_allclose(measure(Metric("peak"), few, 24.0), tops.max(axis=1), rtol=1e-9)
 
 
+def test_the_peak_of_an_absorbed_dose_lies_between_the_windows_times():
+    """One compartment by mouth, once a day: the peak is narrow against the window's steps."""
+    from latentpk.models.record import stack_records, take
+    from latentpk.workflows.predictor import open_predictor
+
+    model = open_predictor("theophylline").model
+    eps = np.random.default_rng(2).standard_normal((40, 3))
+    record = take(stack_records([volunteer()]), 0)
+    patient = Patient(model, record, eps, np.full(40, 1 / 40)).given(steady(24.0, 0.0, 1.0))
+    cl, v, ka = np.exp(np.log([2.75, 31.8, 1.59]) + eps * np.sqrt([0.0691, 0.0194, 0.402])).T
+    ke, fine = (cl / v)[:, None], np.linspace(0, 24, 20_001)
+    ka, v = ka[:, None], v[:, None]
+    tail = [np.exp(-rate * fine) / (1 - np.exp(-rate * 24)) for rate in (ke, ka)]
+    truth = ka / v / (ka - ke) * (tail[0] - tail[1])
+    for kind, extreme in (("peak", truth.max(axis=1)), ("trough", truth.min(axis=1))):
+        found = at_steady_state(Metric(kind), patient, 24.0)
+        np.testing.assert_allclose(found, extreme, rtol=1e-3)
+
+
+def volunteer():
+    import polars as pl
+
+    from latentpk import read_nonmem
+
+    rows = {"ID": [1, 1], "TIME": [0.0, 1.0], "EVID": [1, 0], "CMT": [1, 2]}
+    table = pl.DataFrame(rows | {"AMT": [300.0, 0.0], "DV": [None, 5.0]})
+    return read_nonmem(table, purpose="dose")[0]
+
+
 def test_time_above_a_mic_is_counted_on_the_curve(few):
     fine = np.linspace(24, 48, 200_001)
     truth = 100 * (0.6 * curve(few, fine) > 9).mean(axis=1)

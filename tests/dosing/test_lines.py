@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latentpk.dosing.exposure import Patient
-from latentpk.dosing.lines import line
+from latentpk.dosing.lines import Lines
 from latentpk.dosing.metric import Metric, parse_metric
 from latentpk.dosing.recommend import DoseOptions, recommend
 from latentpk.dosing.regimen import Practice, Regimen
@@ -92,7 +92,7 @@ class Known:
 def test_simulated_exposures_are_the_linear_ones_far_below_saturation(metric, at):
     regimens = [Regimen(200.0, 12.0, 1.0), Regimen(500.0, 12.0, 1.0, loading=900.0)]
     found, expected = (
-        line(who, regimens[0], parse_metric(metric), at, start=24.0, depot=0.0).of(regimens)
+        Lines(who, 24.0, 0.0, True).of(regimens[0], parse_metric(metric), at).of(regimens)
         for who in (FAR, LINEAR)
     )
     np.testing.assert_allclose(found, expected, rtol=3e-3, atol=0.02)
@@ -131,5 +131,5 @@ def test_a_dose_rate_above_the_largest_elimination_has_no_steady_state_and_says_
 
 def test_saturation_makes_twice_the_dose_more_than_twice_the_exposure():
     regimens = [Regimen(150.0, 12.0, 0.0), Regimen(300.0, 12.0, 0.0)]
-    once, twice = line(NEAR, regimens[0], Metric("auc"), "ss", start=24.0, depot=0.0).of(regimens)
+    once, twice = Lines(NEAR, 24.0, 0.0).of(regimens[0], Metric("auc"), "ss").of(regimens)
     assert (twice > 2.05 * once).all()

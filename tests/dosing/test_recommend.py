@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.dosing.conftest import GOLDEN
 
+from latentpk.dosing.exposure import Mixture
 from latentpk.dosing.history import due, usual_interval
 from latentpk.dosing.recommend import DoseOptions, recommend
 from latentpk.dosing.regimen import Practice
@@ -155,3 +156,30 @@ def test_the_ends_of_the_grid_are_named(posterior):
     few = PRACTICE.model_copy(update={"amounts": (250.0, 500.0), "intervals": (24.0,)})
     found = recommend(posterior, AUC, DoseOptions(few))
     assert any("largest that is offered" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("target", ["auc24=400:600", "trough=10:15"])
+def test_a_model_averaged_with_itself_recommends_the_same(posterior, target):
+    """Shares .3 and .7 of one model: the same chances, amounts and spreads as that model's own."""
+    aim, options = parse_target(target), DoseOptions(PRACTICE, at=48.0)
+    alone = recommend(posterior, aim, options)
+    one = posterior.patient()
+    mixture = Mixture((one, one), np.array([0.3, 0.7]))
+
+    class Twice:
+        gates, seed = posterior.gates, posterior.seed
+
+        def patient(self):
+            return mixture
+
+    both = recommend(Twice(), aim, options)
+    for first, second in zip(alone.alternatives, both.alternatives, strict=True):
+        assert second.regimen == first.regimen
+        assert second.probability == pytest.approx(first.probability, abs=1e-9)
+        assert second.exposure.median == pytest.approx(first.exposure.median, rel=1e-3)
+        for said in second.opinions:
+            assert said.probability == pytest.approx(first.probability, abs=1e-9)
+            assert said.exposure == first.exposure
+    for first, second in zip(alone.optimal_amount, both.optimal_amount, strict=True):
+        assert second["amount"] == pytest.approx(first["amount"], rel=1e-3)
+    assert both.next_sample.sd_then == pytest.approx(alone.next_sample.sd_then, rel=0.1)

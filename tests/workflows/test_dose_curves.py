@@ -31,8 +31,9 @@ def advised(predictor, path, rows=RECORD, target="trough=10:15", wish=WISH, unit
     path.write_text(HEAD + rows)
     reading = dict(predictor.reading) | ({} if units is None else {"units": units})
     cohort = read_nonmem(path, **reading, purpose="dose")
-    found, answer, posterior = advise(predictor, cohort, parse_target(target), wish, draws=2048)
-    return found, posterior, curves_of(predictor, cohort, answer, posterior)
+    pairs = [(predictor, cohort)]
+    found, answer, average = advise(pairs, parse_target(target), wish, draws=2048)
+    return found, average.first, curves_of(pairs, answer, average)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def cohort(predictor):
 
 @pytest.fixture(scope="module")
 def found(predictor, cohort):
-    return exposures(predictor, cohort, DAY_TWO)["subjects"]
+    return exposures([(predictor, cohort)], DAY_TWO)["subjects"]
 
 
 def test_the_mode_gives_the_reference_area(found):
@@ -54,7 +54,7 @@ def test_the_posterior_gives_the_reference_area(found):
 def test_the_golden_patient_at_steady_state(predictor, cohort):
     """Against a brute-force grid of the three effects (221 points each): median and chance."""
     question = Question(parse_metric("auc24"), "ss", (400.0, 600.0))
-    one = exposures(predictor, cohort.subset([0]), question)["subjects"][0]
+    one = exposures([(predictor, cohort.subset([0]))], question)["subjects"][0]
     assert one["median"] == pytest.approx(595.25, rel=0.004)
     assert one["p"] == pytest.approx(0.4804, abs=0.008)
     assert one["map"] == pytest.approx(2000 / 3.585082, rel=1e-5)
@@ -64,7 +64,7 @@ def test_an_interval_that_nobody_tells_is_assumed_aloud(predictor):
     rows = "ID,TIME,EVID,AMT,RATE,DV,MDV,WT,CRCL,DIAL\n1,0,1,1000,1000,,1,70,90,0\n"
     frame = pl.read_csv((rows + "1,6,0,,,15,0,70,90,0\n").encode())
     alone = read_nonmem(frame, **predictor.reading, purpose="forecast")
-    one = exposures(predictor, alone, Question(parse_metric("trough"), "ss"), draws=1024)
+    one = exposures([(predictor, alone)], Question(parse_metric("trough"), "ss"), draws=1024)
     (subject,) = one["subjects"]
     assert subject["verdict"] == "caution"
     assert any("one dose a day is assumed" in reason for reason in subject["reasons"])
@@ -74,4 +74,4 @@ def test_an_interval_that_nobody_tells_is_assumed_aloud(predictor):
 def test_another_models_cohort_is_refused(predictor, cohort):
     other = open_predictor("vancomycin-thomson-2009")
     with pytest.raises(InputError, match="covariates"):
-        exposures(other, cohort, DAY_TWO)
+        exposures([(other, cohort)], DAY_TWO)

@@ -75,18 +75,19 @@ def test_a_patient_gets_an_exposure_at_steady_state_and_a_dose():
     cohort = read_nonmem(table, **predictor.reading, purpose="dose")
     target = parse_target("trough=1:5.5")
     wish = Wish(amounts=(200.0, 300.0), intervals=(12.0,))
-    value, answer, posterior = advise(predictor, cohort, target, wish, draws=512)
+    pairs = [(predictor, cohort)]
+    value, answer, average = advise(pairs, target, wish, draws=512)
     assert value["recommended"] == 0
     assert value["inputs"]["draws that regimens were judged by"] == answer.draws == 256
     assert value["posterior"]["parameters"]["vmax"]["unit"] == "mg/h"
     assert 100 < value["optimal_amount"][0]["amount"] < 1000
     taken = next(one for one in value["alternatives"] if one["amount"] == 200.0)
     question = Question(parse_metric("trough"), "ss", (1.0, 5.5))
-    found = exposures(predictor, cohort, question, draws=512)["subjects"][0]
+    found = exposures(pairs, question, draws=512)["subjects"][0]
     assert found["median"] == pytest.approx(taken["exposure"]["median"], rel=0.05)
     assert found["p"] == pytest.approx(taken["probability"], abs=0.06)
     assert found["lo"] < found["map"] < found["hi"]
-    page = dose_page(value, curves_of(predictor, cohort, answer, posterior))
+    page = dose_page(value, curves_of(pairs, answer, average))
     assert "voriconazole" in page
 
 

@@ -11,8 +11,9 @@ from latentpk.cli.options import (
     CreatinineFloor,
     DeriveSizes,
     Female,
-    Model,
+    Models,
     OutFile,
+    PriorWeight,
     Quiet,
     RenalCap,
     RenalName,
@@ -21,7 +22,7 @@ from latentpk.cli.options import (
     UnitsText,
     derivation,
 )
-from latentpk.cli.patients import read_patients
+from latentpk.cli.patients import read_panel
 from latentpk.errors import InputError
 
 SHOWN = 5
@@ -29,7 +30,7 @@ SHOWN = 5
 
 @reported
 def dose(
-    model: Model,
+    model: Models,
     data: Annotated[
         Path,
         typer.Argument(
@@ -103,6 +104,7 @@ def dose(
             show_default=False,
         ),
     ] = None,
+    prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
     renal_cap: RenalCap = None,
@@ -142,16 +144,22 @@ def dose(
     computed = derivation(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
-    predictor, cohort = read_patients(
-        console, model, data, units=units, derive=computed, purpose="dose"
+    pairs = read_panel(
+        console,
+        model,
+        data,
+        prior_weight=prior_weight,
+        units=units,
+        derive=computed,
+        purpose="dose",
     )
-    found, answer, posterior = advise(predictor, cohort, aim, wish, draws=draws, seed=seed)
+    found, answer, average = advise(pairs, aim, wish, draws=draws, seed=seed)
     files = [(out, json.dumps(found, indent=1, allow_nan=False) + "\n")]
     if report is not None:
         from latentpk.report.dose_page import dose_page
         from latentpk.workflows.dose_curves import curves_of
 
-        files.append((report, dose_page(found, curves_of(predictor, cohort, answer, posterior))))
+        files.append((report, dose_page(found, curves_of(pairs, answer, average))))
     for path, text in files:
         write_file(path, text)
     _tell(console, found)
@@ -177,6 +185,8 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
         console.say(f"  {reason}")
     for default in found["inputs"]["defaults"]:
         console.say(f"  taken as default: {default}")
+    for one in found["posterior"].get("models", ()):
+        console.say(f"  {one['name']}: weight {one['weight']:.2f}, {one['verdict']}")
     if found["recommended"] is None:
         console.say("No dose is recommended.")
         return
@@ -192,6 +202,10 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
             f"  {one['amount']:g} {unit['amount']} every {one['interval']:g} h{first}: "
             f"in range {100 * one['probability']:.0f} %, exposure {spread['median']:.4g} "
             f"({spread['lo']:.4g} to {spread['hi']:.4g}) {unit['exposure']}"
+            + "".join(
+                f"; {said['name']} {100 * said['probability']:.0f} %"
+                for said in one.get("models", ())
+            )
         )
     if found["hold_until"] is not None:
         console.say(f"  Hold until {found['hold_until']:g} h: the level is above the limit.")

@@ -11,8 +11,9 @@ from latentpk.cli.options import (
     Data,
     DeriveSizes,
     Female,
-    Model,
+    Models,
     OutFile,
+    PriorWeight,
     Quiet,
     RenalCap,
     RenalName,
@@ -21,12 +22,12 @@ from latentpk.cli.options import (
     UnitsText,
     derivation,
 )
-from latentpk.cli.patients import read_patients
+from latentpk.cli.patients import read_panel
 
 
 @reported
 def exposure(
-    model: Model,
+    model: Models,
     data: Data,
     out: OutFile,
     metric: Annotated[
@@ -52,6 +53,13 @@ def exposure(
     draws: Annotated[
         int, typer.Option(min=100, help="Posterior draws of a subject, at least half effective.")
     ] = 8192,
+    each_level: Annotated[
+        bool,
+        typer.Option(
+            "--each-level", help="Also answer as it was before any level, and after each one."
+        ),
+    ] = False,
+    prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
     renal_cap: RenalCap = None,
@@ -73,13 +81,17 @@ def exposure(
     from latentpk.workflows.exposure import Question, exposures
 
     span = None if range_ is None else parse_range(range_)
-    question = Question(parse_metric(metric, unbound=unbound), parse_at(at), span)
+    question = Question(
+        parse_metric(metric, unbound=unbound), parse_at(at), span, each_level=each_level
+    )
     computed = derivation(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
-    predictor, cohort = read_patients(console, model, data, units=units, derive=computed)
+    pairs = read_panel(
+        console, model, data, prior_weight=prior_weight, units=units, derive=computed
+    )
     with console.progress() as progress:
-        found = exposures(predictor, cohort, question, draws=draws, seed=seed, progress=progress)
+        found = exposures(pairs, question, draws=draws, seed=seed, progress=progress)
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     console.say(f"{found['means']} [{found['unit']}]")
     for one in found["subjects"][:20]:
@@ -88,6 +100,16 @@ def exposure(
             f"  {one['id']}: {one['median']:.4g} ({one['lo']:.4g} to {one['hi']:.4g}){chance}, "
             f"{one['verdict']}"
         )
+        for model_ in one.get("models", ()):
+            console.say(
+                f"    {model_['name']} (weight {model_['weight']:.2f}): {model_['median']:.4g} "
+                f"({model_['lo']:.4g} to {model_['hi']:.4g})"
+            )
+        for step in one.get("sequence", ()):
+            console.say(
+                f"    after {step['levels']} level{'s' * (step['levels'] != 1)}: "
+                f"{step['median']:.4g} ({step['lo']:.4g} to {step['hi']:.4g})"
+            )
     if len(found["subjects"]) > 20:
         console.say(f"  and {len(found['subjects']) - 20} more")
     console.say(str(out))

@@ -11,8 +11,9 @@ from latentpk.cli.options import (
     Data,
     DeriveSizes,
     Female,
-    Model,
+    Models,
     OutFile,
+    PriorWeight,
     Quiet,
     RenalCap,
     RenalName,
@@ -22,7 +23,7 @@ from latentpk.cli.options import (
     UnitsText,
     derivation,
 )
-from latentpk.cli.patients import read_patients
+from latentpk.cli.patients import read_panel
 from latentpk.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ PLOTTED = 50  # one picture a subject: more would be a slide show nobody watches
 
 @reported
 def forecast(
-    model: Model,
+    model: Models,
     data: Data,
     out: OutFile,
     plots: Annotated[
@@ -62,6 +63,7 @@ def forecast(
             min=100, help="Posterior draws of a subject. Without: the model's.", show_default=False
         ),
     ] = None,
+    prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
     renal_cap: RenalCap = None,
@@ -82,25 +84,27 @@ def forecast(
         raise InputError(f"--plots {plots} is a file. Name a folder.")
     from latentpk.report.table import csv_text
     from latentpk.storage import write_file
+    from latentpk.workflows.averaging import forecast as forecast_by
 
     options: dict[str, Any] = {"seed": seed} | ({"draws": draws} if draws else {})
     computed = derivation(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
-    predictor, cohort = read_patients(
+    pairs = read_panel(
         console,
         model,
         data,
+        prior_weight=prior_weight,
         units=units,
         derive=computed,
         ties=ties.value,
         condition_until=condition_until,
     )
     with console.progress() as progress:
-        table = predictor.forecast(cohort, progress=progress, **options)
+        table = forecast_by(pairs, progress=progress, **options)
     write_file(out, csv_text(table))
     if plots is not None:
-        _draw(console, predictor, cohort, plots, options)
+        _draw(console, pairs, plots, options)
     console.say(str(out))
     if plots is not None:
         console.say(str(plots))
@@ -108,17 +112,19 @@ def forecast(
 
 def _draw(
     console: Console,
-    predictor: "Predictor",
-    cohort: "Cohort",
+    pairs: "list[tuple[Predictor, Cohort]]",
     folder: Path,
     options: dict[str, Any],
 ) -> None:
     from latentpk.report.curves import draw_subjects
+    from latentpk.workflows.averaging import asked_alike
+    from latentpk.workflows.averaging import forecast as forecast_by
 
+    cohort = pairs[0][1]
     first = cohort.subset(range(min(PLOTTED, len(cohort))))
     with console.progress() as progress:
         draw_subjects(
-            lambda subjects: predictor.forecast(subjects, **options),
+            lambda subjects: forecast_by(asked_alike(pairs, subjects), **options),
             first,
             folder,
             progress=progress,

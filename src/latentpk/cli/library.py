@@ -7,7 +7,7 @@ import typer
 
 from latentpk.cli.console import reported, start
 from latentpk.cli.options import Quiet, Seed, Threads, UnitsText
-from latentpk.cli.show import print_card, show
+from latentpk.cli.show import print_list, show
 from latentpk.errors import InputError
 
 
@@ -55,7 +55,7 @@ def library(
     parse_units(units)
     records = _targets() if part is Part.TARGETS else _models()
     if not console.quiet:
-        print_card("latentpk library", {part.value: records})
+        print_list(f"latentpk library: {len(records)} {part.value}", records)
 
 
 def _models() -> list[dict[str, str]]:
@@ -64,9 +64,8 @@ def _models() -> list[dict[str, str]]:
     return [
         {
             "name": model.name,
-            "drug": model.drug,
-            "structure": model.population.structure,
-            "needs": ", ".join(f"{c.name} [{c.unit}]" for c in model.required) or "-",
+            "what": f"{model.drug}, {model.population.structure}; needs "
+            + (", ".join(f"{c.name} [{c.unit}]" for c in model.required) or "no covariate"),
             "summary": model.summary,
         }
         for model in map(read_model, list_models())
@@ -77,7 +76,7 @@ def _targets() -> list[dict[str, str]]:
     from latentpk.dosing.target import list_targets
 
     return [
-        {"name": t.name, "drug": t.drug, "range": t.describe(), "citation": t.citation}
+        {"name": t.name, "what": f"{t.drug}: {t.describe()}", "citation": t.citation}
         for t in list_targets()
     ]
 

@@ -97,6 +97,24 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+Models = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL[+MODEL]",
+        help="A folder made by `latentpk fit`, or a published model (see `latentpk library`). "
+        "Several joined by + are averaged, each weighed by how well it explains the levels.",
+        show_default=False,
+    ),
+]
+PriorWeight = Annotated[
+    float,
+    typer.Option(
+        "--prior-weight",
+        metavar="W",
+        help="Share of the population's prior that counts, above 0 and at most 1: less for a "
+        "patient unlike those the model was built on.",
+    ),
+]
 Data = Annotated[
     Path, typer.Argument(metavar="DATA.csv", help="A NONMEM table.", show_default=False)
 ]

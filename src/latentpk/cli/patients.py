@@ -35,6 +35,73 @@ def read_patients(
     Raises:
         InputError: Either cannot be used.
     """
+    predictor, cohort = _read(
+        console, model, data, units=units, derive=derive, purpose=purpose, **options
+    )
+    _tell(console, data, cohort)
+    return predictor, cohort
+
+
+def read_panel(
+    console: Console,
+    model: str,
+    data: Path,
+    *,
+    units: str | None,
+    derive: dict[str, Any] | None = None,
+    purpose: Literal["forecast", "dose"] = "forecast",
+    prior_weight: float = 1.0,
+    **options: Any,
+) -> "list[tuple[Predictor, Cohort]]":
+    """Open one model or several joined by +, and read the file as each asks.
+
+    Args:
+        console: Where to print.
+        model: A folder, a library name, or several of either joined by +.
+        data: The file.
+        units: As declared by the user; None takes each model's.
+        derive: What may be computed, from `derivation`; None takes each model's.
+        purpose: What the file must be good for.
+        prior_weight: Share of each model's prior that counts.
+        **options: More of `read_nonmem`.
+
+    Raises:
+        InputError: One of them cannot be used.
+    """
+    # a folder's name may hold a +
+    names = [model] if Path(model).is_dir() else [name.strip() for name in model.split("+")]
+    found: list[tuple[Predictor, Cohort]] = []
+    failed: list[str] = []
+    for name in names:
+        try:
+            predictor, cohort = _read(
+                console, name, data, units=units, derive=derive, purpose=purpose, **options
+            )
+        except InputError as error:
+            if len(names) == 1:
+                raise
+            failed.append(f"{name}: {error}")
+            continue
+        if not found:
+            _tell(console, data, cohort)
+        else:
+            said = {notice for _, other in found for notice in other.notices}
+            console.notices(tuple(f"{name}: {n}" for n in cohort.notices if n not in said))
+        found.append((predictor.flattened(prior_weight), cohort))
+    if failed:
+        raise InputError("\n".join(failed))
+    return found
+
+
+def _read(
+    console: Console,
+    model: str,
+    data: Path,
+    *,
+    units: str | None,
+    derive: dict[str, Any] | None,
+    **options: Any,
+) -> "tuple[Predictor, Cohort]":
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.predictor import open_predictor
 
@@ -46,10 +113,12 @@ def read_patients(
     if derive is not None:
         reading["derive"] = _merged(reading.get("derive") or {}, _as_the_card(predictor, derive))
     with console.progress() as progress:
-        cohort = read_nonmem(data, **reading, purpose=purpose, progress=progress, **options)
+        return predictor, read_nonmem(data, **reading, progress=progress, **options)
+
+
+def _tell(console: Console, data: Path, cohort: "Cohort") -> None:
     console.say(f"{data}: {len(cohort)} subject{'s' * (len(cohort) != 1)}")
     console.notices(cohort.notices)
-    return predictor, cohort
 
 
 def _as_the_card(predictor: "Predictor", derive: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,20 @@ def print_card(title: str, card: Mapping[str, Any]) -> None:
         rich.print(table)
 
 
+def print_list(title: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Print records one under another: its name in full, then what else it says."""
+    from rich.console import Console as Rich
+    from rich.padding import Padding
+
+    rich = Rich()
+    rich.print(f"[bold]{_plain(title)}[/bold]")
+    for record in records:
+        name, *others = record.values()
+        rich.print(f"\n[bold]{_plain(name)}[/bold]", soft_wrap=True)
+        for value in others:
+            rich.print(Padding(_plain(value), (0, 0, 0, 4)))
+
+
 def _fill(table: Any, section: Any) -> None:
     if isinstance(section, Mapping):
         table.show_header = False

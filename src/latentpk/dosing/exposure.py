@@ -11,15 +11,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.dosing.metric import Metric
-from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
-from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import SIZES, TIGHT, Record, padded_size
 
-Parts = tuple[Float[np.ndarray, "draw time"], ...]
+Parts = tuple[Float[np.ndarray, "time draw"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
-COARSE = 49  # of one where many regimens are read, or each course is simulated
+COARSE = 47  # of a window where many curves are read, or an extreme is then looked for again
+ZOOM = 8  # more points between the neighbours of an extreme
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +53,6 @@ class Patient:
         """The same patient with one draw, the mode."""
         return Patient(self.model, self.record, mode[None], np.ones(1))
 
-    def few(self, draws: int) -> "Patient":
-        """The same patient with at most so many draws, evenly weighted: systematic resampling."""
-        if self.weight.size <= draws:
-            return self
-        edges = np.cumsum(self.weight) / self.weight.sum()
-        index = np.searchsorted(edges, (np.arange(draws) + 0.5) / draws)
-        chosen = self.eps[np.minimum(index, self.weight.size - 1)]
-        return Patient(self.model, self.record, chosen, np.full(draws, 1 / draws))
-
     def beside(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
         """The same patient with the mode as a first draw, of weight 0."""
         eps, weight = np.concatenate([mode[None], self.eps]), np.append(0.0, self.weight)
@@ -70,6 +60,63 @@ class Patient:
 
     def _with(self, record: Record) -> "Patient":
         return Patient(self.model, record, self.eps, self.weight)
+
+    @property
+    def parts(self) -> "tuple[Patient, ...]":
+        """One model's view: itself."""
+        return (self,)
+
+    def some(self, index: np.ndarray) -> "Patient":
+        """The same patient with the draws at `index`, equally weighted."""
+        size = len(index)
+        return Patient(self.model, self.record, self.eps[index], np.full(size, 1 / size))
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """One patient as several models see it; the draws of one follow those of another.
+
+    Attributes:
+        parts: The patient as each model sees it, with the same doses and levels.
+        share: Weights of the models, above 0, which sum to 1, shape (part,).
+    """
+
+    parts: tuple[Patient, ...]
+    share: Float[np.ndarray, " part"]
+
+    @property
+    def record(self) -> Record:
+        """The first model's record: doses and levels are every model's."""
+        return self.parts[0].record
+
+    @property
+    def weight(self) -> Float[np.ndarray, " draw"]:
+        """Weights of all draws, which sum to 1."""
+        pairs = zip(self.share, self.parts, strict=True)
+        return np.concatenate([share * part.weight for share, part in pairs])
+
+    def given(self, doses: Doses) -> "Mixture":
+        """The same patient with other doses."""
+        return Mixture(tuple(part.given(doses) for part in self.parts), self.share)
+
+    def settled(self) -> "Mixture":
+        """The same patient with the last covariates for ever."""
+        return Mixture(tuple(part.settled() for part in self.parts), self.share)
+
+    def some(self, index: np.ndarray) -> "Mixture":
+        """The same patient with the draws at `index`, increasing, equally weighted."""
+        sizes = [part.weight.size for part in self.parts]
+        whose = np.searchsorted(np.cumsum(sizes), index, side="right")
+        first = np.cumsum([0, *sizes])
+        few = [
+            (part.some(index[whose == k] - first[k]), np.mean(whose == k))
+            for k, part in enumerate(self.parts)
+            if np.any(whose == k)
+        ]
+        return Mixture(tuple(part for part, _ in few), np.array([share for _, share in few]))
+
+
+Seen = Patient | Mixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,43 +156,39 @@ class Window:
         )
 
 
-def heights(patient: Patient, window: Window) -> Float[np.ndarray, "draw time"]:
+def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:
     """Concentrations of every draw over a window [mg/L], never negative."""
-    curves = _heights(patient.model, patient.record, patient.eps, window.time, window.order)
-    return np.maximum(np.asarray(curves), 0.0)
+    curves = [
+        _heights(part.model, part.record, part.eps, window.time, window.order)
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(curves), 0.0)
 
 
-def areas(patient: Patient, start: float, end: float) -> Float[np.ndarray, " draw"]:
+def areas(patient: Seen, start: float, end: float) -> Float[np.ndarray, " draw"]:
     """Areas under the curve of every draw from start to end [mg h/L], never negative."""
-    found = _areas(patient.model, patient.record, patient.eps, np.float64(start), np.float64(end))
-    return np.maximum(np.asarray(found), 0.0)
+    found = [
+        _areas(part.model, part.record, part.eps, np.float64(start), np.float64(end))
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(found), 0.0)
 
 
-def cumulative(
-    patient: Patient, time: Float[np.ndarray, " time"]
-) -> Float[np.ndarray, "draw time"]:
-    """Areas since the first event of every draw [mg h/L], by a decoder that follows courses.
+def few(patient: Seen, draws: int) -> Seen:
+    """The same patient with at most so many draws, evenly weighted, by systematic resampling."""
+    weight = patient.weight
+    if weight.size <= draws:
+        return patient
+    index = np.searchsorted(np.cumsum(weight) / weight.sum(), (np.arange(draws) + 0.5) / draws)
+    return patient.some(np.minimum(index, weight.size - 1))
 
-    Args:
-        patient: With a simulated decoder.
-        time: Until when [h], shape (time,).
 
-    Raises:
-        InputError: Another decoder.
-    """
-    decoder = patient.model.decoder
-    if not isinstance(decoder, MechanisticDecoder):
-        raise InputError("Only a mechanistic decoder carries an area along. Ask `areas`.")
-    return np.asarray(_cumulative(decoder, patient.model, patient.record, patient.eps, time))
+def _joined(parts: Sequence[Array]) -> np.ndarray:
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def measure(
-    metric: Metric,
-    patient: Patient,
-    start: float,
-    *,
-    first: float = 0.0,
-    points: int = POINTS,
+    metric: Metric, patient: Seen, start: float, *, first: float = 0.0
 ) -> Float[np.ndarray, " draw"]:
     """A metric of every draw over the window that begins at `start`.
 
@@ -154,7 +197,6 @@ def measure(
         patient: With all doses that reach into the window.
         start: Start of the window [h].
         first: Time of the first dose, where a cumulative area begins [h].
-        points: Of the window, beside its events, where a curve is read.
 
     Returns:
         Values in `metric.unit`, shape (draw,).
@@ -166,13 +208,10 @@ def measure(
         return areas(patient, min(first, start), start)
     if metric.kind == "average":
         return areas(patient, start, end) / metric.hours
-    window = Window.of(start, end, patient.record.doses, points)
-    return of_curve(metric, window, heights(patient, window))
+    return _of_window(metric, patient, start, end)
 
 
-def at_steady_state(
-    metric: Metric, patient: Patient, interval: float
-) -> Float[np.ndarray, " draw"]:
+def at_steady_state(metric: Metric, patient: Seen, interval: float) -> Float[np.ndarray, " draw"]:
     """A metric of every draw over one interval at steady state.
 
     An area is brought to `metric.hours`: where the interval is no divisor of them this is the
@@ -189,8 +228,28 @@ def at_steady_state(
     if metric.kind in ("auc", "average"):
         hours = metric.hours if metric.kind == "auc" else 1.0
         return areas(patient, 0.0, interval) * hours / interval
-    window = Window.of(0.0, interval, patient.record.doses)
-    return of_curve(metric, window, heights(patient, window))
+    return _of_window(metric, patient, 0.0, interval)
+
+
+def _of_window(
+    metric: Metric, patient: Seen, start: float, end: float
+) -> Float[np.ndarray, " draw"]:
+    """A metric read off every draw's curve over a window."""
+    doses = patient.record.doses
+    simulated = any(part.model.decoder.simulated for part in patient.parts)
+    if metric.kind == "ft_mic":
+        window = Window.of(start, end, doses, COARSE if simulated else POINTS)
+        return of_curve(metric, window, heights(patient, window))
+    window = Window.of(start, end, doses, COARSE)
+    if simulated:  # a second look costs as much
+        return of_curve(metric, window, heights(patient, window))
+    sign = 1.0 if metric.kind == "peak" else -1.0
+    moments = window.time, window.order
+    found = [
+        _extreme(part.model, part.record, part.eps, moments, np.float64(sign))
+        for part in patient.parts
+    ]
+    return np.maximum(_joined(found), 0.0)
 
 
 def of_curve(
@@ -208,15 +267,14 @@ def of_sums(
     Args:
         metric: trough, peak or ft_mic.
         window: Where the curves are looked at.
-        parts: Curves of every draw, each (draw, time).
+        parts: Curves of every draw, each (time, draw) and contiguous: a step of the reading then
+            runs over all draws, which lie side by side.
         amounts: What each curve is multiplied by, shape (regimen, part).
 
     Returns:
         Values in `metric.unit`, shape (regimen, draw).
     """
-    # time first: each step then runs over all draws, which lie side by side
-    turned = tuple(np.ascontiguousarray(part.T) for part in parts)
-    return np.asarray(_of_sums(metric, _lengths(window), turned, amounts))
+    return np.asarray(_of_sums(metric, _lengths(window), parts, amounts))
 
 
 @eqx.filter_jit
@@ -285,28 +343,40 @@ def _heights(model: LatentModel, record: Record, eps: Any, time: Any, order: Any
 
 
 @eqx.filter_jit
+def _extreme(model: LatentModel, record: Record, eps: Any, moments: Any, sign: Any) -> Array:
+    """The highest concentration (sign 1) or the lowest (-1) of each draw, looked for twice.
+
+    The window holds both sides of whatever jumps, so that between two of its times a curve is
+    smooth: the neighbourhood of the best time is looked at again at ZOOM points.
+    """
+    location = model.location(record)
+    time, order = (jnp.asarray(one) for one in moments)
+    inside = jnp.arange(1, ZOOM + 1) / (ZOOM + 1)
+
+    def one(e: Array) -> Array:
+        first = sign * model.concentration(e, location, record, time, order)
+        best = jnp.argmax(first)
+        low = time[jnp.maximum(best - 1, 0)]
+        high = time[jnp.minimum(best + 1, time.size - 1)]
+        nearer = low + (high - low) * inside
+        after = jnp.full(ZOOM, jnp.inf)
+        second = sign * model.concentration(e, location, record, nearer, after)
+        return sign * jnp.maximum(first[best], jnp.max(second))
+
+    return jax.vmap(one)(jnp.asarray(eps))
+
+
+@eqx.filter_jit
 def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -> Array:
     location = model.location(record)
     window = jnp.asarray(start), jnp.asarray(end)
     return model.over_draws(lambda e: model.auc(e, location, record, *window), jnp.asarray(eps))
 
 
-@eqx.filter_jit
-def _cumulative(
-    decoder: MechanisticDecoder, model: LatentModel, record: Record, eps: Any, time: Any
-) -> Array:
-    location, moments = model.location(record), jnp.asarray(time)
-
-    def one(e: Array) -> Array:
-        z = model.latent(e, location)
-        return decoder.followed(z, record.change, record.doses, moments, paths=record.paths).area
-
-    return model.over_draws(one, jnp.asarray(eps))
-
-
 def _padded(doses: Doses, sizes: Sequence[int]) -> Doses:
     """Pad to a compiled size; padding has amount, rate and time 0 and never counts."""
     size = doses.time.shape[0]
-    short = padded_size(max(size, 1), sizes) - size
+    alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
+    short = 0 if alone else padded_size(max(size, 1), sizes) - size
     fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
     return Doses(*fields)

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from latentpk.dosing.exposure import Patient
+from latentpk.dosing.exposure import Seen
 from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses
 from latentpk.models.record import take
 
 
-def due(patient: Patient) -> float:
+def due(patient: Seen) -> float:
     """When the next dose is due [h]: an interval after the last one, not before the last level."""
     doses, levels = patient.record.doses, patient.record.time[np.asarray(patient.record.mask)]
     given = times_given(doses)
@@ -21,7 +21,7 @@ def due(patient: Patient) -> float:
     return max(float(given[-1]) + (usual_interval(patient) or 0.0), latest)
 
 
-def usual_interval(patient: Patient) -> float | None:
+def usual_interval(patient: Seen) -> float | None:
     """The interval of the last doses [h]: their II, else the gap between them; None if unknown."""
     doses = patient.record.doses
     given = np.unique(times_given(doses))
@@ -34,7 +34,7 @@ def usual_interval(patient: Patient) -> float | None:
     return float(given[-1] - given[-2]) if given.size > 1 else None
 
 
-def last_dose(patient: Patient) -> tuple[float, float, float]:
+def last_dose(patient: Seen) -> tuple[float, float, float]:
     """Amount [mg], duration [h] and site (1 absorption, 0 central) of the last dose.
 
     Raises:
@@ -51,7 +51,7 @@ def last_dose(patient: Patient) -> tuple[float, float, float]:
     return amount, duration, depot
 
 
-def put_on(patient: Patient, regimen: Regimen, start: float, end: float, depot: float) -> Patient:
+def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: float) -> Seen:
     """A patient on a regimen: the doses given before its start, and its own up to an end.
 
     Args:
@@ -74,7 +74,7 @@ def times_given(doses: Doses) -> np.ndarray:
     return np.sort(np.asarray(doses.time)[given])
 
 
-def until(patient: Patient, start: float) -> Patient:
+def until(patient: Seen, start: float) -> Seen:
     """The patient with only the doses before a time; what was planned after it is replaced."""
     doses = patient.record.doses
     given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,13 +11,14 @@ from scipy.optimize import minimize_scalar
 
 from latentpk.dosing.exposure import (
     COARSE,
-    Patient,
+    Seen,
     Window,
     at_steady_state,
     heights,
     measure,
     of_curve,
     of_sums,
+    quantiles,
     steady,
 )
 from latentpk.dosing.history import both, put_on, times_given
@@ -26,11 +27,27 @@ from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.dosing.settling import settle
 from latentpk.kinetics.doses import Doses
 
+BAND = (0.05, 0.5, 0.95)
 DOUBLINGS, FEWER = 60, 10  # of the largest amount offered; the second where each is simulated
 NEGLIGIBLE = 1e-12
 ENOUGH = 0.95  # probability of exceeding the aim beyond which no larger amount is tried
 KNOTS = 9  # amounts that are simulated where the best one is looked for
 REFINED = 2  # further ones, each at the best amount so far
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity under the posterior: its median, and its 5 and 95 % quantiles."""
+
+    median: float
+    lo: float
+    hi: float
+
+
+def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
+    """Median, 5 and 95 % quantiles."""
+    lo, median, hi = quantiles(values, weight, BAND)
+    return Spread(median, lo, hi)
 
 
 @runtime_checkable
@@ -39,6 +56,12 @@ class Line(Protocol):
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
+        ...
+
+    def spreads(
+        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures, which are `values`."""
         ...
 
     def best(self, kind: Regimen, aim: float, top: float) -> float:
@@ -63,6 +86,18 @@ class Straight:
         """Exposures of every regimen and draw."""
         return _amounts(regimens) @ np.stack([self.base, self.unit, self.first])
 
+    def spreads(
+        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures; without a history all draws keep their order."""
+        if self.base.any() or self.first.any():
+            return [spread(row, self.weight) for row in values]
+        unit = spread(self.unit, self.weight)
+        return [
+            Spread(one.amount * unit.median, one.amount * unit.lo, one.amount * unit.hi)
+            for one in regimens
+        ]
+
     def best(self, kind: Regimen, aim: float, top: float) -> float:
         """A sum of |a_i - amount| u_i is least at a weighted median, exactly."""
         unit = np.maximum(self.unit, NEGLIGIBLE)
@@ -80,11 +115,18 @@ class Curved:
     weight: Float[np.ndarray, " draw"]
     metric: Metric
     window: Window
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray]
+    parts: dict[int, Float[np.ndarray, "time draw"]]  # by column of `_amounts`; absent: zero
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
-        return of_sums(self.metric, self.window, self.parts, _amounts(regimens))
+        amounts = _amounts(regimens)[:, list(self.parts)]
+        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts)
+
+    def spreads(
+        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures, which are `values`."""
+        return [spread(row, self.weight) for row in values]
 
     def best(self, kind: Regimen, aim: float, top: float) -> float:
         """By a line search on the stored curves."""
@@ -104,7 +146,7 @@ class Curved:
 class Simulated:
     """An exposure of courses that are followed dose by dose; each regimen is simulated once."""
 
-    patient: Patient
+    patient: Seen
     metric: Metric
     at: At
     start: float
@@ -114,6 +156,12 @@ class Simulated:
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
         return np.stack([self._one(regimen)[0] for regimen in regimens])
+
+    def spreads(
+        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
+    ) -> list[Spread]:
+        """Spread of each regimen's exposures, which are `values`."""
+        return [spread(row, self.patient.weight) for row in values]
 
     def best(self, kind: Regimen, aim: float, top: float) -> float:
         """On a monotone interpolation through simulated amounts, refined where it is least."""
@@ -155,61 +203,82 @@ class Simulated:
             window = _interval_ends(self.start, regimen.interval)
             return of_curve(metric, window, heights(on, window)), ""
         first = float(np.min(times_given(on.record.doses), initial=self.start))
-        return measure(metric, on, at, first=first, points=COARSE), ""
+        return measure(metric, on, at, first=first), ""
 
 
-def line(
-    patient: Patient, regimen: Regimen, metric: Metric, at: At, *, start: float, depot: float
-) -> Line:
-    """The exposure of regimens with this one's interval and infusion.
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """The exposures of one patient's regimens, each line computed once.
 
-    Args:
+    Attributes:
         patient: With the doses before the start alone.
-        regimen: Its amount does not matter.
-        metric: What is judged.
-        at: Start of the window [h], or "ss".
         start: Time of the first new dose [h].
         depot: 1 for doses into the absorption site, 0 for central ones.
-
-    Returns:
-        By sums where doses add up, by simulation else.
+        loading: Whether a first dose may be larger than the others.
     """
-    if not patient.model.decoder.linear:
-        return Simulated(patient, metric, at, start, depot)
-    if at == "ss":
-        return _steady(patient, regimen, metric, depot)
-    return _window(patient, regimen, metric, at, start, depot)
+
+    patient: Seen
+    start: float
+    depot: float
+    loading: bool = False
+    known: dict[Any, Any] = field(default_factory=dict)
+
+    def of(self, regimen: Regimen, metric: Metric, at: At) -> Line:
+        """The exposure of regimens with this one's interval and infusion.
+
+        Args:
+            regimen: Its amount does not matter.
+            metric: What is judged.
+            at: Start of the window [h], or "ss".
+
+        Returns:
+            By sums where doses add up, by simulation else.
+        """
+        key = (regimen.interval, regimen.infusion, metric, at)
+        if key not in self.known:
+            self.known[key] = self._made(regimen, metric, at)
+        return self.known[key]
+
+    def _made(self, regimen: Regimen, metric: Metric, at: At) -> Line:
+        if any(part.model.decoder.simulated for part in self.patient.parts):
+            return Simulated(self.patient, metric, at, self.start, self.depot)
+        return self._steady(regimen, metric) if at == "ss" else self._window(regimen, metric, at)
+
+    def _steady(self, regimen: Regimen, metric: Metric) -> Line:
+        one = steady(regimen.interval, regimen.infusion, self.depot)
+        weight, patient = self.patient.weight, self.patient.settled().given(one)
+        none = np.zeros(weight.size)
+        if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
+            return Straight(weight, none, at_steady_state(metric, patient, regimen.interval), none)
+        window = Window.of(0.0, regimen.interval, one, COARSE)
+        return Curved(weight, metric, window, {1: _turned(heights(patient, window))})
+
+    def _window(self, regimen: Regimen, metric: Metric, at: float) -> Line:
+        end = at if metric.kind == "auc_cum" else at + metric.hours
+        plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self.depot)
+        first = Doses(*(row[:1] for row in plan))
+        patients = {0: self.patient, 1: self.patient.given(plan)}
+        if self.loading:
+            patients[2] = self.patient.given(first)
+        weight = self.patient.weight
+        if metric.kind in ("auc", "average", "auc_cum"):
+            begin = float(np.min(times_given(self.patient.record.doses), initial=self.start))
+            if (metric, at) not in self.known:  # the history is that of every regimen
+                self.known[metric, at] = measure(metric, self.patient, at, first=begin)
+            parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
+            none = [np.zeros_like(parts[0])] * (2 - len(parts))
+            return Straight(weight, self.known[metric, at], *parts, *none)
+        if metric.kind == "trough" and at == self.start:
+            window = _interval_ends(self.start, regimen.interval)
+        else:
+            window = Window.of(at, end, both(self.patient.record.doses, plan), COARSE)
+        curves = {k: _turned(heights(one, window)) for k, one in patients.items()}
+        return Curved(weight, metric, window, curves)
 
 
-def _steady(patient: Patient, regimen: Regimen, metric: Metric, depot: float) -> Line:
-    one = steady(regimen.interval, regimen.infusion, depot)
-    weight, patient = patient.weight, patient.settled().given(one)
-    none = np.zeros(weight.size)
-    if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
-        return Straight(weight, none, at_steady_state(metric, patient, regimen.interval), none)
-    window = Window.of(0.0, regimen.interval, one, COARSE)
-    unit = heights(patient, window)
-    nothing = np.zeros_like(unit)
-    return Curved(weight, metric, window, (nothing, unit, nothing))
-
-
-def _window(
-    patient: Patient, regimen: Regimen, metric: Metric, at: float, start: float, depot: float
-) -> Line:
-    end = at if metric.kind == "auc_cum" else at + metric.hours
-    plan = schedule(replace(regimen, amount=1.0, loading=None), start, end, depot)
-    first = Doses(*(field[:1] for field in plan))
-    three = (patient, patient.given(plan), patient.given(first))
-    if metric.kind in ("auc", "average", "auc_cum"):
-        begin = float(np.min(times_given(patient.record.doses), initial=start))
-        parts = (measure(metric, one, at, first=begin) for one in three)
-        return Straight(patient.weight, *parts)
-    if metric.kind == "trough" and at == start:
-        window = _interval_ends(start, regimen.interval)
-    else:
-        window = Window.of(at, end, both(patient.record.doses, plan), COARSE)
-    base, unit, alone = (heights(one, window) for one in three)
-    return Curved(patient.weight, metric, window, (base, unit, alone))
+def _turned(curve: Float[np.ndarray, "draw time"]) -> Float[np.ndarray, "time draw"]:
+    """Time first, contiguous."""
+    return np.ascontiguousarray(curve.T)
 
 
 def _interval_ends(start: float, interval: float) -> Window:
@@ -252,7 +321,7 @@ def _least(
         lambda amount: float(weight @ np.abs(aim - values(amount))),
         bounds=(0.0, top),
         method="bounded",
-        options={"xatol": 1e-6 * top},
+        options={"xatol": 1e-4 * top},
     )
     return float(found.x)
 

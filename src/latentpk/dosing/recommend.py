@@ -1,15 +1,16 @@
 """A dose and an interval from a patient's posterior: chances, losses, alternatives, a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, Window, heights, quantiles
+from latentpk.compilation import threads
+from latentpk.dosing.exposure import Seen, Window, few, heights
 from latentpk.dosing.history import due, put_on, until, usual_interval
-from latentpk.dosing.lines import Line, line
+from latentpk.dosing.lines import Line, Lines, Spread, spread
 from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.regimen import Practice, Regimen
 from latentpk.dosing.sample import NextSample, next_sample
@@ -17,9 +18,10 @@ from latentpk.dosing.target import Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust, reasons, worst
 
-BAND = (0.05, 0.5, 0.95)
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
 FEW = 256  # evenly weighted draws that stand for a posterior where each course is simulated
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 @runtime_checkable
@@ -36,7 +38,7 @@ class Informed(Protocol):
         """Seed of its draws."""
         ...
 
-    def patient(self) -> Patient:
+    def patient(self) -> Seen:
         """The record and the draws."""
         ...
 
@@ -61,12 +63,16 @@ class DoseOptions:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A quantity under the posterior: its median, and its 5 and 95 % quantiles."""
+class Opinion:
+    """What one model of several says of a regimen.
 
-    median: float
-    lo: float
-    hi: float
+    Attributes:
+        probability: That the exposure lies in the target's range.
+        exposure: At the time asked.
+    """
+
+    probability: float
+    exposure: Spread
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Alternative:
         expected_loss: Posterior mean of |best value - exposure|, in the target's unit.
         exposure: At the time asked.
         first_day: Over the first 24 h after the start.
+        opinions: What each model says where there are several; empty for one.
     """
 
     regimen: Regimen
@@ -88,6 +95,7 @@ class Alternative:
     expected_loss: float
     exposure: Spread
     first_day: Spread
+    opinions: tuple[Opinion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,15 +149,15 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
             cumulative area at steady state.
     """
     patient = posterior.patient()
-    decoder = patient.model.decoder
-    if not (decoder.linear or decoder.simulated):
+    decoders = [part.model.decoder for part in patient.parts]
+    if not all(decoder.linear or decoder.simulated for decoder in decoders):
         raise InputError(
             "The grid decoder cannot tell what another regimen does. Write the planned doses into "
             "the file and ask `exposure` or `forecast`, or fit with --decoder compartment or "
             "kernel."
         )
-    if decoder.simulated:
-        patient = patient.few(FEW)
+    if any(decoder.simulated for decoder in decoders):
+        patient = few(patient, FEW)
     if target.measure.kind == "auc_cum" and options.at == "ss":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
     regimens = options.practice.grid()
@@ -194,13 +202,14 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
 class _Judge:
     """One patient's regimens against one target."""
 
-    patient: Patient
+    patient: Seen
     target: Target
     options: DoseOptions
     start: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_lines", {})
+        lines = Lines(self.patient, self.start, self.options.depot, self.options.practice.loading)
+        object.__setattr__(self, "_lines", lines)
 
     def alternatives(self, regimens: Sequence[Regimen]) -> list[Alternative]:
         """Every regimen, judged; with loading doses where the ward gives them."""
@@ -209,7 +218,7 @@ class _Judge:
         kinds: dict[tuple[float, float], list[Regimen]] = {}
         for regimen in regimens:
             kinds.setdefault((regimen.interval, regimen.infusion), []).append(regimen)
-        return [one for few in kinds.values() for one in self._judged(few)]
+        return [one for few in _shared(self._judged, kinds.values()) for one in few]
 
     def rank(self, one: Alternative) -> tuple[float, ...]:
         """Best first: the chance of the range, less that of harm where a limit is named.
@@ -228,9 +237,13 @@ class _Judge:
     def _judged(self, regimens: Sequence[Regimen]) -> list[Alternative]:
         """Regimens of one interval and infusion."""
         weight, target = self.patient.weight, self.target
-        values = self.exposures(regimens[0]).of(regimens)
-        first = self.first_day(regimens[0]).of(regimens)
-        inside = ((values >= target.low) & (values <= (target.high or np.inf))) @ weight
+        line, early = self.exposures(regimens[0]), self.first_day(regimens[0])
+        values, first = line.of(regimens), early.of(regimens)
+        exposure, first_day = (
+            one.spreads(regimens, found) for one, found in ((line, values), (early, first))
+        )
+        within = (values >= target.low) & (values <= (target.high or np.inf))
+        inside = within @ weight
         limit = target.limit
         toxic = None if limit is None else (values > limit) @ weight
         loss = np.abs(target.aim - values) @ weight
@@ -240,11 +253,24 @@ class _Judge:
                 probability=float(inside[i]),
                 probability_toxic=None if toxic is None else float(toxic[i]),
                 expected_loss=float(loss[i]),
-                exposure=spread(values[i], weight),
-                first_day=spread(first[i], weight),
+                exposure=exposure[i],
+                first_day=first_day[i],
+                opinions=self._opinions(values[i], within[i]),
             )
             for i, regimen in enumerate(regimens)
         ]
+
+    def _opinions(self, values: np.ndarray, within: np.ndarray) -> tuple[Opinion, ...]:
+        """What each of several models says of one regimen."""
+        parts = self.patient.parts
+        if len(parts) == 1:
+            return ()
+        cuts = np.cumsum([part.weight.size for part in parts])[:-1]
+        each = zip(parts, np.split(values, cuts), np.split(within, cuts), strict=True)
+        return tuple(
+            Opinion(float(inside @ part.weight), spread(own, part.weight))
+            for part, own, inside in each
+        )
 
     def exposures(self, regimen: Regimen) -> Line:
         """The target's metric at the time asked."""
@@ -260,12 +286,8 @@ class _Judge:
         return self._line(regimen, replace(metric, hours=DAY), self.start)
 
     def _line(self, regimen: Regimen, metric: Metric, at: At) -> Line:
-        key = (regimen.interval, regimen.infusion, metric, at)
-        lines: dict[Any, Line] = vars(self)["_lines"]
-        if key not in lines:
-            start, depot = self.start, self.options.depot
-            lines[key] = line(self.patient, regimen, metric, at, start=start, depot=depot)
-        return lines[key]
+        lines: Lines = vars(self)["_lines"]
+        return lines.of(regimen, metric, at)
 
     def _loaded(self, regimen: Regimen) -> Regimen:
         """The regimen with the best first dose: the first day's exposure nearest the aim."""
@@ -285,30 +307,29 @@ class _Judge:
 
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
         """For each interval and infusion, the amount of least expected loss."""
+        kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
         top, aim = max(self.options.practice.rounded()), self.target.aim
-        kinds = dict.fromkeys((r.interval, r.infusion) for r in regimens)
+        amounts = _shared(lambda kind: self.exposures(kind).best(kind, aim, top), kinds)
         return [
-            {
-                "interval": kind.interval,
-                "infusion": kind.infusion,
-                "amount": self.exposures(kind).best(kind, aim, top),
-            }
-            for kind in (Regimen(1.0, *one) for one in kinds)
+            {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
+            for kind, amount in zip(kinds, amounts, strict=True)
         ]
 
-    def given(self, regimen: Regimen) -> Patient:
+    def given(self, regimen: Regimen) -> Seen:
         """The patient on a regimen from its start on."""
         end = self.start + 2 * regimen.interval
         return put_on(self.patient, regimen, self.start, end, self.options.depot)
 
 
-def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
-    """Median, 5 and 95 % quantiles."""
-    lo, median, hi = quantiles(values, weight, BAND)
-    return Spread(median, lo, hi)
+def _shared(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What work gives for each item: the first alone compiles, the others share the threads."""
+    first, *others = items
+    done = work(first)
+    with ThreadPoolExecutor(threads()) as pool:
+        return [done, *pool.map(work, others)]
 
 
-def _hold(patient: Patient, target: Target, start: float) -> float | None:
+def _hold(patient: Seen, target: Target, start: float) -> float | None:
     """When to dose again, where the concentration now is above what the target allows.
 
     An area's limit is read as the mean concentration that would give it.

@@ -1,13 +1,20 @@
 """Steady state where doses do not add up: a regimen is followed until its exposure settles."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
-from latentpk.dosing.exposure import COARSE, Patient, Window, cumulative, heights, of_curve
+from latentpk.dosing.exposure import COARSE, Seen, Window, areas, heights, of_curve
 from latentpk.dosing.metric import DAY, Metric
 from latentpk.dosing.regimen import Regimen, schedule
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.latent import LatentModel
+from latentpk.models.record import Record
 
 LENGTHS = (16, 64)  # doses that are followed; the next only where an exposure still moves
 SETTLED = 0.03  # change of an exposure when twice as many doses are followed
@@ -44,7 +51,7 @@ class Settled:
         )
 
 
-def settle(metric: Metric, patient: Patient, regimen: Regimen, depot: float) -> Settled:
+def settle(metric: Metric, patient: Seen, regimen: Regimen, depot: float) -> Settled:
     """Follow a regimen from an empty body until the exposure of an interval settles.
 
     Args:
@@ -69,19 +76,46 @@ def settle(metric: Metric, patient: Patient, regimen: Regimen, depot: float) -> 
 
 
 def _intervals(
-    metric: Metric, patient: Patient, interval: float, doses: int
+    metric: Metric, patient: Seen, interval: float, doses: int
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
     """A metric over the middle one and the last one of many intervals."""
     starts = (doses // 2 - 1) * interval, (doses - 1) * interval
     if metric.kind in ("auc", "average"):
         edges = np.array([edge for start in starts for edge in (start, start + interval)])
-        area = cumulative(patient, edges)
-        hours = metric.hours if metric.kind == "auc" else 1.0
-        half, whole = area[:, 1] - area[:, 0], area[:, 3] - area[:, 2]
-        return half * hours / interval, whole * hours / interval
+        area = _areas_between(patient, edges)
+        scale = (metric.hours if metric.kind == "auc" else 1.0) / interval
+        return area[:, 0] * scale, area[:, 2] * scale
     windows = [Window.of(start, start + interval, patient.record.doses, COARSE) for start in starts]
     time, order = np.concatenate([(w.time, w.order) for w in windows], axis=1)
     curve = heights(patient, Window(0.0, float(time[-1]), time, order))
     parts = np.split(curve, [windows[0].time.size], axis=1)
     half, whole = (of_curve(metric, w, c) for w, c in zip(windows, parts, strict=True))
     return half, whole
+
+
+def _areas_between(
+    patient: Seen, edges: Float[np.ndarray, " edge"]
+) -> Float[np.ndarray, "draw step"]:
+    """Areas of every draw from each of increasing times to the next [mg h/L]."""
+    steps = []
+    for part in patient.parts:
+        decoder = part.model.decoder
+        if isinstance(decoder, MechanisticDecoder):  # which carries the area along, once for all
+            found = _cumulative(decoder, part.model, part.record, part.eps, edges)
+            steps.append(np.diff(np.asarray(found), axis=1))
+        else:
+            steps.append(np.stack([areas(part, a, b) for a, b in pairwise(edges)], axis=1))
+    return np.maximum(np.concatenate(steps), 0.0)
+
+
+@eqx.filter_jit
+def _cumulative(
+    decoder: MechanisticDecoder, model: LatentModel, record: Record, eps: Any, time: Any
+) -> Array:
+    location, moments = model.location(record), jnp.asarray(time)
+
+    def one(e: Array) -> Array:
+        z = model.latent(e, location)
+        return decoder.followed(z, record.change, record.doses, moments, paths=record.paths).area
+
+    return model.over_draws(one, jnp.asarray(eps))

@@ -1,8 +1,9 @@
 """Concentrations of patients at asked times, before and after their levels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -76,6 +77,93 @@ def predict(
     size = block_size(model)
     parts = in_blocks(program, items, progress, "predictions", size=size)
     return Predictions(*parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One model's view of the same stacked patients, for an average.
+
+    Attributes:
+        model: The model.
+        records: Stacked records with all doses up to the times asked.
+        posterior: The patients' posteriors.
+        share: Weight of the model for each patient, shape (subject,).
+        before: The same before any level, shape (subject,).
+    """
+
+    model: LatentModel
+    records: Record
+    posterior: Posteriors
+    share: Float[np.ndarray, " subject"]
+    before: Float[np.ndarray, " subject"]
+
+
+def predict_average(
+    parts: Sequence[Part],
+    queries: Queries,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Predictions:
+    """Predict stacked patients by an average: each draw is one model's, in their shares.
+
+    Args:
+        parts: One for each model; their shares sum to 1 for every patient.
+        queries: When, for each patient.
+        seed: Of the prior's draws, of measurement noise, and of which draw is whose.
+        progress: Called with (done, total, label).
+
+    Returns:
+        The predictions; `pred` is the mean of the models' own, in their shares before any level.
+    """
+    size = parts[0].posterior.eps.shape[1]
+    noise = _stratified_normal(size, seed)
+    rng = np.random.Generator(np.random.Philox([seed, size, len(parts)]))
+    order, first = rng.permutation(size), rng.permutation(PRIOR_DRAWS)
+
+    def program(block: tuple[tuple[Any, ...], ...]) -> tuple[np.ndarray, ...]:
+        (time, moment), *views = block
+        typical, before, curves, measured = [], [], [], []
+        for part, (records, eps, _, _) in zip(parts, views, strict=True):
+            prior = np.asarray(base_draws(PRIOR_DRAWS, part.model.effects, seed).normal)
+            curve, at, prior_curve = _curves(part.model, records, time, moment, eps, prior)
+            curves.append(np.asarray(curve))
+            measured.append(np.asarray(_measure(part.model, curve, noise)))
+            typical.append(np.asarray(at))
+            before.append(np.asarray(prior_curve))
+        share, earlier = (np.stack([view[k] for view in views]) for k in (2, 3))
+        whole = np.einsum("ms,mst->st", earlier, np.stack(typical))
+        return _summary(
+            whole,
+            _mixed(before, earlier, first),
+            _mixed(curves, share, order),
+            _mixed(measured, share, order),
+        )
+
+    views = tuple(
+        (part.records, resample(part.posterior), part.share, part.before) for part in parts
+    )
+    items = (tuple(queries), *views)
+    alone = any(block_size(part.model) == 1 for part in parts)
+    whole = in_blocks(program, items, progress, "predictions", size=1 if alone else None)
+    return Predictions(*whole)
+
+
+def _mixed(
+    curves: Sequence[np.ndarray],
+    share: Float[np.ndarray, "model subject"],
+    order: np.ndarray,
+) -> Float[np.ndarray, "subject time draw"]:
+    """As many draws as each model's share, of each patient; `order` says which."""
+    size = order.size
+    edges = np.cumsum(share, axis=0)
+    whose = np.sum(edges[:, :, None] <= (np.arange(size) + 0.5) / size, axis=0)
+    whose = np.minimum(whose, len(curves) - 1)  # (subject, draw), and the sum of shares may round
+    found = np.zeros((*curves[0].shape[:2], size))
+    for m, curve in enumerate(curves):
+        subject, draw = np.nonzero(whose == m)
+        found[subject, :, draw] = curve[subject, :, order[draw]]
+    return found
 
 
 def resample(posterior: Posteriors) -> Float[np.ndarray, "subject draw effect"]:

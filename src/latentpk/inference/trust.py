@@ -176,7 +176,7 @@ def _stale(
     if lives <= STALE:
         return []
     words = (
-        f"A level was drawn {max(since):.4g} h after the dose before it, {lives:.0f} typical "
+        f"A level was drawn {max(since):.10g} h after the dose before it, {lives:.0f} typical "
         "half-lives: that dose has left the body."
     )
     return [(bool(lives > LOST), words)]

@@ -125,6 +125,27 @@ class Subject:
     covariates: np.ndarray
     renal: RenalState = field(default_factory=RenalState)
 
+    def after(self, levels: int) -> "Subject":
+        """The subject as known after the first levels, before the next one was drawn.
+
+        Later levels and covariates are not there; doses are, since they are what is asked about.
+
+        Args:
+            levels: How many levels were seen, in order of time; with all of them nothing changes.
+        """
+        drawn = np.lexsort((self.levels.order, self.levels.time))
+        if levels >= len(drawn):
+            return self
+        columns = {part.name: getattr(self.levels, part.name) for part in fields(self.levels)}
+        seen = {name: column[drawn[:levels]] for name, column in columns.items()}
+        known = max(int((self.covariate_time < self.levels.time[drawn[levels]]).sum()), 1)
+        return replace(
+            self,
+            levels=LevelTable(**seen),
+            covariate_time=self.covariate_time[:known],
+            covariates=self.covariates[:known],
+        )
+
 
 Bounded = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 

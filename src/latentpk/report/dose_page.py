@@ -43,8 +43,7 @@ _LIMITS = [
     "This page is evidence to be judged, not advice. Whoever prescribes decides.",
     "No claim is made of conformity with any regulation, of clearance by any authority, or of "
     "clinical validation.",
-    "Every probability holds only if the model holds for this patient. It does not count that "
-    "another published model of the same drug may say otherwise.",
+    "Every probability holds only if the model holds for this patient.",
     "The last covariates are taken to stay as they are. A kidney or a weight that changes makes "
     "the forecast wrong.",
     "Times, amounts and levels are believed as the file gives them. A dose charted but not given, "
@@ -77,6 +76,7 @@ def dose_page(found: Found, curves: DoseCurves) -> str:
         _header(found, title),
         _recommendation(found),
         _record(found, curves),
+        _voices(found),
         _alternatives(found, curves),
         _amounts(found),
         _waiting(found),
@@ -85,7 +85,7 @@ def dose_page(found: Found, curves: DoseCurves) -> str:
         _inputs(found, curves),
         _model(found),
         _levels(curves),
-        _section("What this page cannot tell", items(_LIMITS)),
+        _section("What this page cannot tell", items(_limits(found))),
     ]
     page = element(
         "html", element("head", head), element("body", element("main", parts)), lang="en"
@@ -293,8 +293,48 @@ def _inputs(found: Found, curves: DoseCurves) -> Html:
     )
 
 
+def _voices(found: Found) -> Html | None:
+    """Where several models were asked: what each says of the recommended regimen."""
+    models = found["posterior"].get("models")
+    if models is None:
+        return None
+    said: dict[str, Found] = {}
+    if found["recommended"] is not None:
+        best = found["alternatives"][found["recommended"]]
+        said = {one["name"]: one for one in best["models"]}
+    rows = []
+    for one in models:
+        own = said.get(one["name"])
+        opinion = ["-", "-"]
+        if own is not None:
+            opinion = [_percent(own["probability"]), _spread(own["exposure"])]
+        rows.append([one["name"], _percent(one["weight"]), one["verdict"], *opinion])
+    unit = found["units"]["exposure"]
+    head = ["model", "weight", "verdict", "in range", f"exposure [{unit}]"]
+    words = (
+        "The answer is their average: each weighs as much as it makes the levels likely, and all "
+        "alike before the first level. In range and exposure: of the recommended regimen. "
+        "Parameters, typical curve, MAP and residuals on this page are of "
+        f"{found['posterior']['of']}."
+    )
+    return _section("What each model says", table(head, rows), element("p", words, class_="note"))
+
+
+def _limits(found: Found) -> list[str]:
+    """What cannot be told; of one model also that others may disagree."""
+    first, second, third, *others = _LIMITS
+    if not isinstance(found["model"], list):
+        third = f"{third} It does not count that another model of the same drug may say otherwise."
+    else:
+        third = f"{third} The models' weights count only the models that were asked."
+    return [first, second, third, *others]
+
+
 def _model(found: Found) -> Html:
-    return _section("The model", facts([(k, _words(v)) for k, v in found["model"].items()]))
+    several = isinstance(found["model"], list)
+    models = found["model"] if several else [found["model"]]
+    told = [facts([(k, _words(v)) for k, v in one.items()]) for one in models]
+    return _section("The models" if several else "The model", *told)
 
 
 def _levels(curves: DoseCurves) -> Html:

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, Window, heights, quantiles
+from latentpk.dosing.exposure import Patient, Seen, Window, few, heights, quantiles
 from latentpk.dosing.history import last_dose, put_on
-from latentpk.dosing.recommend import BAND, FEW, Alternative, Recommendation
+from latentpk.dosing.lines import BAND
+from latentpk.dosing.recommend import FEW, Alternative, Recommendation
 from latentpk.dosing.regimen import Regimen
 from latentpk.kinetics.doses import Doses
-from latentpk.records.subject import Cohort
+from latentpk.workflows.averaging import Average, Pair
 from latentpk.workflows.patient import Posterior
-from latentpk.workflows.predictor import Predictor
 
 SHOWN = 4  # regimens whose curves are computed, the recommended one included
 ALIKE = 0.1  # amounts a day that differ by less than this share show the same curve
@@ -112,23 +112,24 @@ class DoseCurves:
     target: tuple[float | None, float | None] | None
 
 
-def curves_of(
-    predictor: Predictor, cohort: Cohort, answer: Recommendation, posterior: Posterior
-) -> DoseCurves:
+def curves_of(pairs: Sequence[Pair], answer: Recommendation, average: Average) -> DoseCurves:
     """Compute the curves behind what `advise` answered.
 
     Args:
-        predictor: The model.
-        cohort: One subject, the one that was advised on.
+        pairs: The models, each with the one subject that was advised on.
         answer: The recommendation.
-        posterior: The posterior behind it.
+        average: What it rests on; of several models the typical curve, the mode and the
+            residuals are the weightiest one's.
 
     Returns:
         Curves in the file's units.
     """
-    patient = posterior.patient()
+    (predictor, cohort), posterior = pairs[0], average.first
+    patient = average.patient()
+    simulated = any(part.model.decoder.simulated for part in patient.parts)
     drawing = _Drawing(
-        patient.few(FEW) if patient.model.decoder.simulated else patient,
+        few(patient, FEW) if simulated else patient,
+        posterior.patient(),
         level=cohort.units.factor("DV"),
         amount=cohort.units.factor("AMT") * predictor.salt_factor,
         depot=_site(posterior),
@@ -183,12 +184,14 @@ class _Drawing:
 
     Attributes:
         patient: The record with all its doses, and the draws.
+        alone: The same as the weightiest model sees it.
         level: mg/L in one unit of DV.
         amount: mg of the measured molecule in one unit of AMT.
         depot: 1 where new doses go into the absorption site, 0 for the central compartment.
     """
 
-    patient: Patient
+    patient: Seen
+    alone: Patient
     level: float
     amount: float
     depot: float
@@ -201,7 +204,7 @@ class _Drawing:
         end = float(max(answer.start, np.max(levels, initial=-np.inf)))
         return Window.of(begin, end, doses) if begin < end else None
 
-    def band(self, patient: Patient, window: Window) -> Band:
+    def band(self, patient: Seen, window: Window) -> Band:
         """Median, 5 and 95 % quantiles over a window."""
         curve = heights(patient, window)
         lo, median, hi = self._quantiles(curve, patient.weight)
@@ -209,7 +212,7 @@ class _Drawing:
 
     def population(self, window: Window) -> Float[np.ndarray, " time"]:
         """The curve at the prior's location."""
-        return heights(self._at(np.zeros(self.patient.eps.shape[1])), window)[0] / self.level
+        return heights(self._at(np.zeros(self.alone.eps.shape[1])), window)[0] / self.level
 
     def followed(self, answer: Recommendation, regimen: Regimen) -> Band:
         """A regimen from the first new dose on, with what the record's doses left."""
@@ -253,11 +256,11 @@ class _Drawing:
             np.asarray(residual),
         )
 
-    def _on(self, answer: Recommendation, regimen: Regimen) -> Patient:
+    def _on(self, answer: Recommendation, regimen: Regimen) -> Seen:
         return put_on(self.patient, regimen, answer.start, _end(answer), self.depot)
 
     def _at(self, eps: Float[np.ndarray, " effect"]) -> Patient:
-        return self.patient.at_mode(eps)
+        return self.alone.at_mode(eps)
 
     def _quantiles(self, curve: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Quantiles of BAND at each time, shape (3, time)."""

@@ -1,5 +1,6 @@
 """Advice for one patient as JSON values: the dose, its alternatives, and all they rest on."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from latentpk.dosing.metric import DAY, At
 from latentpk.dosing.recommend import (
     Alternative,
     DoseOptions,
+    Opinion,
     Recommendation,
     Spread,
     recommend,
@@ -18,10 +20,11 @@ from latentpk.dosing.recommend import (
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError
-from latentpk.inference.trust import Trust
+from latentpk.inference.trust import Trust, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.records.subject import Cohort
+from latentpk.workflows.averaging import Average, Pair, check_alike
 from latentpk.workflows.card import UNITS
 from latentpk.workflows.exposure import DRAWS, LEVEL, unit_of
 from latentpk.workflows.patient import Posterior
@@ -59,19 +62,18 @@ class Wish:
 
 
 def advise(
-    predictor: Predictor,
-    cohort: Cohort,
+    pairs: Sequence[Pair],
     target: Target,
     wish: Wish,
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> tuple[dict[str, Any], Recommendation, Posterior]:
+) -> tuple[dict[str, Any], Recommendation, Average]:
     """Recommend a regimen for the one patient of a file.
 
     Args:
-        predictor: The model.
-        cohort: One subject, read with `predictor.reading`.
+        pairs: A model with the cohort of one subject read by its `reading`; several models of
+            one drug are averaged, weighed by the marginal likelihood of the levels.
         target: What to aim at; an inline one's numbers are in units of the file's DV, a named
             one's in mg/L.
         wish: What to choose among.
@@ -79,26 +81,33 @@ def advise(
         seed: Of the draws.
 
     Returns:
-        JSON values, the recommendation, and the posterior behind it.
+        JSON values, the recommendation, and what it rests on.
 
     Raises:
-        InputError: More than one subject, or none; an empty grid; another model's cohort.
+        InputError: More than one subject, or none; an empty grid; another model's cohort; models
+            that cannot be averaged.
     """
-    predictor.check(cohort)
+    check_alike(pairs)
+    cohort = pairs[0][1]
     if len(cohort) != 1:
         raise InputError(
             f"{len(cohort)} subjects: a dose is recommended for one patient. "
             "Give a file that holds one ID."
         )
     level = cohort.units.factor("DV") ** target.measure.concentration
+    average = Average.of(
+        [one.name for one, _ in pairs],
+        [one.posterior(same[0], draws=draws, seed=seed, least_ess=0.5) for one, same in pairs],
+    )
+    predictor, posterior = pairs[average.panel.first][0], average.first
     unit = _Units(cohort, cohort.units.factor("AMT") * predictor.salt_factor, level)
-    posterior = predictor.posterior(cohort[0], draws=draws, seed=seed, least_ess=0.5)
     options, defaults = _options(predictor, posterior, wish, unit.amount)
     named = target.citation != INLINE
     aim = target if named else _scaled(target, level)
     shown = _scaled(target, 1 / level) if named else target
     shown = shown.model_copy(update={"unit": unit_of(target.measure, cohort)})
-    answer = recommend(posterior, aim, options)
+    _check_measurable(aim, cohort)
+    answer = recommend(average, aim, options)
     inputs = {
         "target": shown.model_dump(exclude={"name"})
         | {"says": shown.describe(), "measured": target.measure.describe(wish.at)},
@@ -107,7 +116,7 @@ def advise(
         **_practice(options.practice, unit),
         "levels used": len(posterior.subject.levels),
         "doses given": len(posterior.subject.doses),
-        "covariates": _covariates(predictor, posterior),
+        "covariates": _covariates(pairs),
         "units": cohort.units.describe(cohort.covariate_names),
         "reading": list(cohort.notices),
         "file sha256": cohort.source_hash,
@@ -117,7 +126,36 @@ def advise(
         "defaults": defaults,
         "computed": list(cohort.computed),
     }
-    return _json(unit, predictor, posterior, answer, inputs), answer, posterior
+    about = [one.about for one, _ in pairs]
+    told = _json(unit, about, average, answer, inputs)
+    return told, answer, average
+
+
+def _check_measurable(target: Target, cohort: Cohort) -> None:
+    """Refuse a target that no level of this assay can show to be met.
+
+    An area is read as the mean concentration that gives it.
+
+    Raises:
+        InputError: The whole target lies below the largest limit of quantification.
+    """
+    limits = cohort[0].levels.lloq
+    limit = float(np.max(limits[np.isfinite(limits)], initial=0.0))
+    metric = target.measure
+    if metric.kind == "auc_cum":
+        return
+    if metric.kind == "ft_mic":
+        top = (metric.mic or 0.0) / metric.unbound
+    else:
+        top = (target.high or target.low) / (metric.hours if metric.kind == "auc" else 1.0)
+    if top < limit:
+        unit = cohort.units.factor("DV")
+        raise InputError(
+            f"The target {target.describe()} asks for concentrations up to {top / unit:.4g} "
+            f"{cohort.units.unit('DV')}, below the assay's limit of quantification, "
+            f"{limit / unit:.4g}: no level could show whether it is met. Check the target and its "
+            "unit, or the LLOQ column."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,20 +256,20 @@ def _practice(practice: Practice, unit: _Units) -> dict[str, Any]:
     }
 
 
-def _covariates(predictor: Predictor, posterior: Posterior) -> dict[str, float]:
-    """The last value of each covariate, internal units."""
-    last = posterior.subject.covariates[-1]
-    units = {known.name: known.unit for known in predictor.domain.ranges}
-    return {
-        f"{name} [{units[name]}]" if units.get(name) else name: float(value)
-        for name, value in zip(predictor.covariates, last, strict=True)
-    }
+def _covariates(pairs: Sequence[Pair]) -> dict[str, float]:
+    """The last value of each covariate of any of the models, internal units."""
+    found = {}
+    for predictor, cohort in pairs:
+        units = {known.name: known.unit for known in predictor.domain.ranges}
+        for name, value in zip(predictor.covariates, cohort[0].covariates[-1], strict=True):
+            found[f"{name} [{units[name]}]" if units.get(name) else name] = float(value)
+    return found
 
 
 def _json(
     unit: _Units,
-    predictor: Predictor,
-    posterior: Posterior,
+    about: list[dict[str, Any]],
+    average: Average,
     answer: Recommendation,
     inputs: dict[str, Any],
 ) -> dict[str, Any]:
@@ -251,6 +289,20 @@ def _json(
             "expected_loss": one.expected_loss / unit.exposure,
             "exposure": spread(one.exposure),
             "first_24h": spread(one.first_day),
+        } | opinions(one)
+
+    several = len(average.posteriors) > 1
+    names = [average.panel.says[m].name for m in average.heard]
+
+    def opinions(one: Alternative) -> dict[str, Any]:
+        if not several:
+            return {}
+        each = one.opinions or (Opinion(one.probability, one.exposure),)
+        return {
+            "models": [
+                {"name": name, "probability": said.probability, "exposure": spread(said.exposure)}
+                for name, said in zip(names, each, strict=True)
+            ]
         }
 
     cohort, sample = unit.cohort, answer.next_sample
@@ -259,8 +311,8 @@ def _json(
         "reasons": list(answer.reasons),
         "gates": [_gate(gate) for gate in answer.gates],
         "inputs": inputs,
-        "model": predictor.about,
-        "posterior": _posterior(posterior),
+        "model": about if several else about[0],
+        "posterior": _posterior(average.first) | (_weights(average) if several else {}),
         "units": {
             "amount": cohort.units.unit("AMT"),
             "time": "h",
@@ -287,6 +339,18 @@ def _gate(gate: Trust) -> dict[str, Any]:
         "value": finite(gate.value),
         "threshold": finite(gate.threshold),
         "sentence": gate.reason or "Nothing to say against it.",
+    }
+
+
+def _weights(average: Average) -> dict[str, Any]:
+    """The models with their weights and verdicts; the parameters are of the weightiest."""
+    panel = average.panel
+    return {
+        "of": panel.says[panel.first].name,
+        "models": [
+            {"name": say.name, "weight": float(weight), "verdict": worst(say.gates)}
+            for say, weight in zip(panel.says, panel.weight, strict=True)
+        ],
     }
 
 

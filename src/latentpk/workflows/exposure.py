@@ -1,30 +1,23 @@
 """Exposures of a cohort: areas, troughs, peaks and times above a MIC, with their uncertainty."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import (
-    COARSE,
-    POINTS,
-    Patient,
-    at_steady_state,
-    measure,
-    quantiles,
-    steady,
-)
+from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantiles, steady
 from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.settling import settle
 from latentpk.errors import InputError
-from latentpk.inference.trust import reasons, worst
+from latentpk.inference.trust import worst
+from latentpk.models.decoders.decoder import Decoder
 from latentpk.records.subject import Cohort
+from latentpk.workflows.averaging import Average, Pair, check_alike
 from latentpk.workflows.patient import Posterior
-from latentpk.workflows.predictor import Predictor
 
 Progress = Callable[[int, int, str], None]
 LEVEL = 0.9  # of the interval from lo to hi
@@ -39,16 +32,17 @@ class Question:
         metric: What.
         at: Start of the window [h], or "ss".
         span: Range whose probability is asked, in the answer's unit; None asks for none.
+        each_level: Whether to answer also as one would have before any level, and after each.
     """
 
     metric: Metric
     at: At
     span: tuple[float, float] | None = None
+    each_level: bool = False
 
 
 def exposures(
-    predictor: Predictor,
-    cohort: Cohort,
+    pairs: Sequence[Pair],
     question: Question,
     *,
     draws: int = DRAWS,
@@ -58,38 +52,49 @@ def exposures(
     """Compute an exposure of every subject of a cohort.
 
     Args:
-        predictor: The model.
-        cohort: Read with `predictor.reading`.
+        pairs: A model with the cohort read by its `reading`; several models of one drug, each
+            with the same patients, are averaged, weighed by the marginal likelihood of the levels.
         question: What, when, and within which range.
         draws: Posterior draws of a subject; more work is done until half of them are effective.
         seed: Of the draws.
         progress: Called with (done, total, label).
 
     Returns:
-        JSON values: model, metric, unit, at, level, range, and for each subject id, median, mean,
-        lo and hi (5 and 95 %), p (of the range), map, ess, verdict and reasons.
+        JSON values: model (a list where several were asked), metric, unit, at, level, range, and
+        for each subject id, median, mean, lo and hi (5 and 95 %), p (of the range), map, ess,
+        verdict and reasons; `models` with each model's own answer and weight; `sequence` with
+        the answers after 0, 1, 2, ... levels where asked.
 
     Raises:
-        InputError: A cohort of another model, a window that the decoder does not know.
+        InputError: A cohort of another model, models that cannot be averaged, a window that the
+            decoder does not know.
     """
-    predictor.check(cohort)
-    decoder = predictor.model.decoder
-    if question.at == "ss" and not (decoder.linear or decoder.simulated):
-        raise InputError(
-            "The grid decoder cannot tell what a dose repeated for ever does. Name a time with "
-            "--at H."
-        )
-    if question.at == "ss" and question.metric.kind == "auc_cum":
-        raise InputError("A cumulative area has no steady state. Name its end with --at H.")
+    check_alike(pairs)
+    cohort = pairs[0][1]
+    _check(question, [one.model.decoder for one, _ in pairs])
     factor = cohort.units.factor("DV") ** question.metric.concentration
-    found = []
-    everyone = predictor.posteriors(cohort.subjects, draws=draws, seed=seed, least_ess=0.5)
-    for posterior in everyone:
-        found.append(_one(posterior, question, factor))
+    each = question.each_level
+    steps = [range(len(s.levels) + 1) if each else (len(s.levels),) for s in cohort]
+    asked = [
+        [s.after(k) for s, few in zip(one, steps, strict=True) for k in few] for _, one in pairs
+    ]
+    voices = zip(
+        *(
+            one.posteriors(subjects, draws=draws, seed=seed, least_ess=0.5)
+            for (one, _), subjects in zip(pairs, asked, strict=True)
+        ),
+        strict=True,
+    )
+    names = [one.name for one, _ in pairs]
+    found: list[dict[str, Any]] = []
+    for few in steps:
+        answers = [_one(names, next(voices), question, factor) for _ in few]
+        found.append(answers[-1] | ({"sequence": answers} if each else {}))
         if progress is not None:
             progress(len(found), len(cohort), "exposures")
+    about = [one.about for one, _ in pairs]
     return {
-        "model": predictor.about,
+        "model": about if len(about) > 1 else about[0],
         "metric": question.metric.name,
         "means": question.metric.describe(question.at),
         "unit": unit_of(question.metric, cohort),
@@ -101,6 +106,16 @@ def exposures(
         "seed": seed,
         "subjects": found,
     }
+
+
+def _check(question: Question, decoders: Sequence[Decoder]) -> None:
+    if question.at == "ss" and not all(one.linear or one.simulated for one in decoders):
+        raise InputError(
+            "The grid decoder cannot tell what a dose repeated for ever does. Name a time with "
+            "--at H."
+        )
+    if question.at == "ss" and question.metric.kind == "auc_cum":
+        raise InputError("A cumulative area has no steady state. Name its end with --at H.")
 
 
 def unit_of(metric: Metric, cohort: Cohort) -> str:
@@ -115,29 +130,57 @@ def _end(value: float) -> float | None:
     return value if np.isfinite(value) else None  # JSON has no infinity
 
 
-def _one(posterior: Posterior, question: Question, factor: float) -> dict[str, Any]:
-    patient, told = posterior.patient(), []
-    found, assumed = exposure_of(patient.beside(posterior.mode), question)
-    told += [assumed] if assumed else []
-    point, values = found[0] / factor, found[1:] / factor
-    weight = patient.weight
-    lo, median, hi = quantiles(values, weight, (0.05, 0.5, 0.95))
-    verdict = worst(posterior.gates)
-    if assumed and verdict == "ok":
+def _one(
+    names: Sequence[str], posteriors: Sequence[Posterior], question: Question, factor: float
+) -> dict[str, Any]:
+    """What one model or several say of one subject."""
+    panel = Average.of(names, posteriors).panel
+    told: list[str] = []
+    values, points, weights = [], [], []
+    for posterior in posteriors:
+        patient = posterior.patient()
+        found, assumed = exposure_of(patient.beside(posterior.mode), question)
+        values.append(found[1:] / factor)
+        points.append(float(found[0] / factor))
+        weights.append(patient.weight)
+        told += [assumed] if assumed and assumed not in told else []
+    verdict = panel.verdict
+    if told and verdict == "ok":
         verdict = "caution"
-    span = question.span
-    return {
-        "id": posterior.subject.id,
-        "median": median,
-        "mean": float(weight @ values),
-        "lo": lo,
-        "hi": hi,
-        "p": None if span is None else float(weight @ ((values >= span[0]) & (values <= span[1]))),
-        "map": float(point),
-        "ess": float(posterior.found.ess[0]),
+    subject = posteriors[0].subject
+    answer = {
+        "id": subject.id,
+        "levels": len(subject.levels),
+        **_summary(np.concatenate(values), panel.mixed(weights), question.span),
+        "map": float(panel.weight @ points),
+        "ess": panel.ess,
         "verdict": verdict,
-        "reasons": [*reasons(posterior.gates), *told],
+        "reasons": [*panel.reasons, *told],
     }
+    if len(names) == 1:
+        return answer
+    own = zip(names, posteriors, panel.weight, values, points, weights, strict=True)
+    models = [
+        {
+            "name": name,
+            "weight": float(share),
+            **_summary(value, weight, question.span),
+            "map": point,
+            "verdict": worst(posterior.gates),
+        }
+        for name, posterior, share, value, point, weight in own
+    ]
+    return answer | {"models": models}
+
+
+def _summary(
+    values: Float[np.ndarray, " draw"],
+    weight: Float[np.ndarray, " draw"],
+    span: tuple[float, float] | None,
+) -> dict[str, float | None]:
+    lo, median, hi = quantiles(values, weight, (0.05, 0.5, 0.95))
+    inside = None if span is None else float(weight @ ((values >= span[0]) & (values <= span[1])))
+    return {"median": median, "mean": float(weight @ values), "lo": lo, "hi": hi, "p": inside}
 
 
 def exposure_of(patient: Patient, question: Question) -> tuple[Float[np.ndarray, " draw"], str]:
@@ -147,8 +190,7 @@ def exposure_of(patient: Patient, question: Question) -> tuple[Float[np.ndarray,
         doses = patient.record.doses
         given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
         first = float(np.min(np.asarray(doses.time)[given], initial=question.at))
-        points = COARSE if patient.model.decoder.simulated else POINTS
-        return measure(metric, patient, question.at, first=first, points=points), ""
+        return measure(metric, patient, question.at, first=first), ""
     interval, assumed = usual_interval(patient), ""
     if interval is None:
         interval = DAY

@@ -6,19 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from latentpk.inference.averaging import Panel, Say
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
-from latentpk.inference.prediction import Predictions, predict
-from latentpk.inference.trust import (
-    Domain,
-    Trust,
-    gate_a,
-    gate_b,
-    gate_c,
-    reasons,
-    worst,
-)
+from latentpk.inference.prediction import Part, Predictions, predict, predict_average
+from latentpk.inference.trust import Domain, Trust, gate_a, gate_b, gate_c
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import stack_queries, stack_records
+from latentpk.models.record import Record, stack_queries, stack_records
 from latentpk.records.subject import Cohort, Subject
 
 Progress = Callable[[int, int, str], None]
@@ -61,43 +54,53 @@ class Judge:
         return gate_b(own, subject.covariates, *times, subject.renal)
 
 
-def forecast_table(
-    model: LatentModel,
-    cohort: Cohort,
-    *,
-    undecided: float,
-    judge: Judge,
-    progress: Progress | None = None,
-) -> pl.DataFrame:
-    """Forecast every subject of a cohort.
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """One model asked about a cohort.
 
-    Args:
+    Attributes:
+        name: Of the model.
         model: The model.
-        cohort: The subjects.
+        cohort: The subjects, as read for it.
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
         judge: The gates, and how posteriors are computed.
+    """
+
+    name: str
+    model: LatentModel
+    cohort: Cohort
+    undecided: float
+    judge: Judge
+
+    def stacked(self, index: Sequence[int], *, until_last_level: bool) -> Record:
+        """Records of some subjects."""
+        return stack_records(
+            [self.cohort.subjects[i] for i in index],
+            undecided=self.undecided,
+            until_last_level=until_last_level,
+            tight=len(index) > MANY or self.model.decoder.simulated,
+        )
+
+
+def forecast_table(voices: Sequence[Voice], *, progress: Progress | None = None) -> pl.DataFrame:
+    """Forecast every subject of a cohort, by one model or by the average of several.
+
+    Args:
+        voices: The models, each with the same subjects in the same order.
         progress: Called with (done, total, label).
 
     Returns:
         Columns ID TIME CMT DVID DV PRED PRED_MEDIAN IPRED LO HI PI_LO PI_HI PARETO_K ESS METHOD
-        VERDICT REASON; concentrations in the unit of DV.
+        VERDICT REASON; concentrations in the unit of DV. Of several models PARETO_K and METHOD
+        are those of the weightiest, and REASON begins with the weights.
     """
+    cohort = voices[0].cohort
     parts: list[pl.DataFrame] = []
     done = 0
     for group in groups(cohort.subjects):
         for start in range(0, len(group), CHUNK):
             index = group[start : start + CHUNK]
-            subjects = [cohort.subjects[i] for i in index]
-            parts.append(
-                _chunk(
-                    model,
-                    cohort,
-                    subjects,
-                    undecided,
-                    judge,
-                    _shifted(progress, done, len(cohort)),
-                )
-            )
+            parts.append(_chunk(voices, index, _shifted(progress, done, len(cohort))))
             done += len(index)
     table = pl.concat(parts).sort("row")
     return table.drop("row")
@@ -122,29 +125,51 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
 
 
 def _chunk(
-    model: LatentModel,
-    cohort: Cohort,
-    subjects: Sequence[Subject],
-    undecided: float,
-    judge: Judge,
-    progress: Progress | None,
+    voices: Sequence[Voice], index: Sequence[int], progress: Progress | None
 ) -> pl.DataFrame:
-    settings = judge.settings
-    tight = len(subjects) > MANY or model.decoder.simulated
-    conditioned = stack_records(subjects, undecided=undecided, tight=tight)
-    whole = stack_records(subjects, undecided=undecided, until_last_level=False, tight=tight)
-    queries = stack_queries(subjects, tight=tight)
-    posterior = posteriors(model, conditioned, settings, progress)
-    predictions = predict(model, whole, queries, posterior, seed=settings.seed, progress=progress)
-    return _table(cohort, subjects, posterior, predictions, judge)
+    seed = voices[0].judge.settings.seed
+    subjects = [voices[0].cohort.subjects[i] for i in index]
+    queries = stack_queries(subjects, tight=len(subjects) > MANY)
+    found = [
+        posteriors(
+            one.model, one.stacked(index, until_last_level=True), one.judge.settings, progress
+        )
+        for one in voices
+    ]
+    panels = [
+        Panel.of([_say(one, its, i, place) for one, its in zip(voices, found, strict=True)])
+        for i, place in enumerate(index)
+    ]
+    whole = [one.stacked(index, until_last_level=False) for one in voices]
+    if len(voices) == 1:
+        predictions = predict(
+            voices[0].model, whole[0], queries, found[0], seed=seed, progress=progress
+        )
+    else:
+        share = np.stack([panel.weight for panel in panels], axis=1)
+        before = np.stack([panel.before for panel in panels], axis=1)
+        parts = [
+            Part(one.model, records, its, share[m], before[m])
+            for m, (one, records, its) in enumerate(zip(voices, whole, found, strict=True))
+        ]
+        predictions = predict_average(parts, queries, seed=seed, progress=progress)
+    return _table(voices[0].cohort, subjects, found, panels, predictions)
+
+
+def _say(voice: Voice, found: Posteriors, i: int, place: int) -> Say:
+    """What one model has to say of one subject of a block."""
+    subject = voice.cohort.subjects[place]
+    # without levels the evidence is 1; its estimate is not quite
+    evidence = float(found.log_evidence[i]) if len(subject.levels) else 0.0
+    return Say(voice.name, voice.judge(found, i, subject), evidence, float(found.ess[i]))
 
 
 def _table(
     cohort: Cohort,
     subjects: Sequence[Subject],
-    posterior: Posteriors,
+    found: Sequence[Posteriors],
+    panels: Sequence[Panel],
     predictions: Predictions,
-    judge: Judge,
 ) -> pl.DataFrame:
     counts = [len(s.outputs) for s in subjects]
     unit = 1 / cohort.units.factor("DV")
@@ -156,13 +181,15 @@ def _table(
         values = getattr(predictions, name)
         return unit * np.concatenate([values[i, :n] for i, n in enumerate(counts)])
 
-    trust = [judge(posterior, i, subject) for i, subject in enumerate(subjects)]
+    k = np.array([found[panel.first].k[i] for i, panel in enumerate(panels)])
+    method = [found[panel.first].method[i] for i, panel in enumerate(panels)]
+    said = [" ".join([*filter(None, [panel.describe()]), *panel.reasons]) for panel in panels]
     owner = {
-        "PARETO_K": np.where(np.isfinite(posterior.k), posterior.k, 0.0),
-        "ESS": posterior.ess,
-        "METHOD": np.array(posterior.method, object),
-        "VERDICT": np.array([worst(gates) for gates in trust], object),
-        "REASON": np.array([" ".join(reasons(gates)) for gates in trust], object),
+        "PARETO_K": np.where(np.isfinite(k), k, 0.0),
+        "ESS": np.array([panel.ess for panel in panels]),
+        "METHOD": np.array(method, object),
+        "VERDICT": np.array([panel.verdict for panel in panels], object),
+        "REASON": np.array(said, object),
     }
     columns: dict[str, object] = {
         "row": rows("row"),

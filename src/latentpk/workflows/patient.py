@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from latentpk.dosing.exposure import Patient
 from latentpk.errors import InputError
+from latentpk.inference.averaging import Say
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample
@@ -46,6 +47,12 @@ class Posterior:
     def trust(self) -> Trust:
         """The three gates together: the worst verdict, and every reason."""
         return Trust(worst(self.gates), " ".join(reasons(self.gates)), "A, B and C")
+
+    def say(self, name: str) -> Say:
+        """What this posterior has to say in a panel of models, under the model's name."""
+        # without levels the evidence is 1; its estimate is not quite
+        evidence = float(self.found.log_evidence[0]) if len(self.subject.levels) else 0.0
+        return Say(name, self.gates, evidence, float(self.found.ess[0]))
 
     def predict(self, times: Any) -> "Profile":
         """Predict the concentration at times [h] on the subject's clock, after any dose there."""

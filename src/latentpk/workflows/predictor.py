@@ -23,7 +23,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
-from latentpk.workflows.forecast import Judge, forecast_table
+from latentpk.workflows.forecast import Judge, Voice, forecast_table
 from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
@@ -98,6 +98,36 @@ class Predictor:
                 one = rows(found, [i])
                 yield Posterior(self.model, subject, one, self.undecided, gates, seed)
 
+    def flattened(self, weight: float) -> "Predictor":
+        r"""The same population with a flatter prior, for a patient unlike those it was built on.
+
+        .. math:: p_w(\varepsilon) \propto N(\varepsilon; 0, I)^w = N(\varepsilon; 0, I / w)
+
+        Args:
+            weight: w, the share of the prior's log density that counts, above 0 and at most 1; 1
+                is the model as it is. (Flattened priors: Hughes and Keizer 2021,
+                doi 10.1002/psp4.12684.)
+
+        Raises:
+            InputError: A weight outside (0, 1].
+        """
+        if not 0 < weight <= 1:
+            raise InputError(
+                f"The prior's weight is {weight:g}; it lies above 0 and is at most 1. "
+                "1 is the model as it is."
+            )
+        if weight == 1:
+            return self
+        about = self.about | {"prior_weight": weight}
+        return replace(self, model=self.model.widened(weight**-0.5), about=about)
+
+    def sequence(
+        self, subject: Subject, *, draws: int = 1024, seed: int = 0, least_ess: float = 0.1
+    ) -> Iterator[Posterior]:
+        """The posterior before any level, then after each one; arguments as in `posterior`."""
+        steps = [subject.after(levels) for levels in range(len(subject.levels) + 1)]
+        return self.posteriors(steps, draws=draws, seed=seed, least_ess=least_ess)
+
     def forecast(
         self,
         cohort: Cohort,
@@ -109,14 +139,13 @@ class Predictor:
         """Forecast a cohort; see `forecast_table` for the columns."""
         self.check(cohort)
         settings = PosteriorSettings(draws=draws, seed=seed, rival=True)
+        return forecast_table([self.voice(cohort, settings)], progress=progress)
+
+    def voice(self, cohort: Cohort, settings: PosteriorSettings) -> Voice:
+        """This model asked about a cohort."""
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
-        return forecast_table(
-            self.model,
-            dosed,
-            undecided=self.undecided,
-            judge=Judge(self.domain, settings, self.half_life),
-            progress=progress,
-        )
+        judge = Judge(self.domain, settings, self.half_life)
+        return Voice(self.name, self.model, dosed, self.undecided, judge)
 
     def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:
         """Half-life of the typical patient with these covariates, the slowest mode [h]."""

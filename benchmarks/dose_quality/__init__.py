@@ -1,0 +1,1 @@
+"""Doses chosen for virtual patients: how often their true exposure reaches the target."""
