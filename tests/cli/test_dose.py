@@ -265,3 +265,14 @@ def test_a_dose_by_several_models(patient):
     assert text.count("vancomycin-buelga-2005") > 1
     assert "another model of the same drug may say otherwise" not in text
     assert "vancomycin-buelga-2005: weight 0." in result.stdout
+
+
+def test_a_bad_occasion_is_bad_input_where_the_model_asks(tmp_path):
+    rows = ("1,0,20,2,,1,14,20,300,1,2", "1,12,0,0,0.5,0,14,20,300,1,1")
+    path = tmp_path / "patient.csv"
+    path.write_text("\n".join(("ID,TIME,AMT,DUR,DV,EVID,FFM,WT,PMA,SEX,OCC", *rows)) + "\n")
+    result, out = dose(path, target="auc24=15:25", model="busulfan-mccune-2014")
+    assert result.exit_code == 2
+    assert "subject 1, record 2 (line 3), column OCC: OCC 1 follows OCC 2" in result.stderr
+    assert "does not decrease" in result.stderr
+    assert not out.exists()

@@ -85,3 +85,10 @@ def test_what_is_asked_wrongly_is_bad_input_with_its_mend(latentpk, arguments, s
 def test_help_shows_all_three_ways(latentpk):
     shown = re.sub(r"\x1b\[[0-9;]*m", "", latentpk("library", "--help").stdout)
     assert f"Example: {LIBRARY}" in shown
+
+
+def test_a_card_says_what_varies_between_occasions(latentpk):
+    shown = " ".join(lines(latentpk("library", "show", "busulfan-mccune-2014")))
+    assert "omega^2 between occasions: cl 0.012769, v1 0.050176 (omega^2 = CV^2" in shown
+    assert "in a file without OCC it begins 24, 48, 72, 96 h after the first dose" in shown
+    assert "between occasions" not in latentpk("library", "show", "busulfan-paci-2012").stdout

@@ -15,7 +15,7 @@ def found(reference, quick):
     model = reference.model
 
     def every(records):
-        begin = starts(jnp.zeros(3))
+        begin = starts(jnp.zeros(3), 3)
         return jax.vmap(lambda r: find_modes(model, r, model.location(r), begin))(records)
 
     return quick(every)(reference.records)
@@ -114,6 +114,6 @@ def test_the_slope_of_the_objective_is_its_gradient_also_below_quantification(re
 
 
 def test_starts_are_the_prior_the_encoder_and_both_sides_of_every_axis():
-    places = np.asarray(starts(jnp.array([0.3, -0.2])))
+    places = np.asarray(starts(jnp.array([0.3, -0.2]), 2))
     expected = [[0, 0], [0.3, -0.2], [1.5, 0], [0, 1.5], [-1.5, 0], [0, -1.5]]
     np.testing.assert_allclose(places, expected)

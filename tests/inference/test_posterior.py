@@ -46,7 +46,9 @@ def quantities(reference, quick):
 
         def of(e):
             c = model.concentration(e, location, record, time, order)
-            response = model.decoder.structure.response(jnp.exp(model.latent(e, location)[0]))
+            response = model.decoder.structure.response(
+                jnp.exp(model.latent(e, location, record.occasion)[0])
+            )
             start, end = jnp.array(24.0), jnp.array(48.0)
             area = auc(record.doses, start, end, response=response, paths=record.paths)
             return jnp.concatenate([to_eta @ e, area[None], c])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from latentpk.inference.posterior import Posteriors
-from latentpk.inference.prediction import predict, resample
+from latentpk.inference.prediction import predict, resample, with_untold
 from latentpk.models.record import Queries
 
 TIMES = np.array([0.0, 1.0, 6.0, 20.0])
@@ -94,3 +94,19 @@ def test_bands_are_nested(predicted):
     for low, high in (("pi_lo", "lo"), ("lo", "ipred"), ("ipred", "hi"), ("hi", "pi_hi")):
         assert (getattr(predicted, low) <= getattr(predicted, high)).all()
     assert (predicted.pi_lo >= 0).all()
+
+
+def test_occasions_no_level_tells_of_are_drawn_from_the_prior(posterior):
+    wide = with_untold(posterior.eps, 4, seed=3)
+    assert wide.shape == (24, DRAWS, 4)
+    np.testing.assert_array_equal(wide[..., :2], posterior.eps)
+    added = wide[5, :, 2:]
+    np.testing.assert_allclose(added.mean(axis=0), 0, atol=1e-10)
+    np.testing.assert_allclose(added.std(axis=0), 1, atol=0.01)
+    assert (
+        abs(np.corrcoef(np.column_stack([wide[5], wide[6, :, 2]]).T)[2:4, :4] - np.eye(4)[2:]).max()
+        < 0.12
+    )
+    # a column is the same however many follow it, and whoever else is there
+    np.testing.assert_array_equal(with_untold(posterior.eps[5], 3, seed=3)[:, 2], added[:, 0])
+    assert with_untold(posterior.eps, 2, seed=3) is posterior.eps

@@ -13,7 +13,8 @@ from latentpk.workflows.simulate import simulate_truth
 @pytest.mark.parametrize("name", list_models())
 def test_a_cohort_is_positive_and_finite(name):
     simulation = simulate_truth(name, 50, seed=1)
-    for column in (simulation.concentrations["CONC"], *simulation.parameters[:, 1:]):
+    names = [parameter.upper() for parameter in read_model(name).population.names]
+    for column in (simulation.concentrations["CONC"], *simulation.parameters[names]):
         assert column.is_finite().all()
         assert (column > 0).all()
     levels = simulation.records.filter(pl.col("EVID") == 0)["DV"]

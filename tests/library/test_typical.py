@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from latentpk.library.catalog import read_model
-from latentpk.models.published import loading, log_typical
+from latentpk.models.published import loading, log_typical, occasion_loading
 
 
 def typical(name, **covariates):
@@ -94,6 +94,25 @@ def typical(name, **covariates):
                 "v1": 13.5 * (70 / 94) ** 0.707,
             },
         ),
+        (
+            "busulfan-mccune-2014",
+            {"FFM": 50, "WT": 70, "PMA": 45.7, "SEX": 1, "TAFD": 0},
+            {
+                "cl": 11.4 * ((50 + 0.509 * 20) / 70) ** 0.75 / 2,
+                "v1": 13.9 * (50 + 0.203 * 20) / 70,
+                "q2": 135.2 * ((50 + 0.509 * 20) / 70) ** 0.75,
+                "v2": 29.9 * (50 + 0.203 * 20) / 70,
+            },
+        ),
+        (
+            "busulfan-mccune-2014",
+            {"FFM": 10, "WT": 10, "PMA": 300, "SEX": 0, "TAFD": 36},
+            {
+                "cl": 11.4 / 7**0.75 / (1 + (300 / 45.7) ** -2.3) * 0.919,
+                "v1": 13.9 / 7 * 1.07,
+                "v2": 29.9 / 7 * 1.07,
+            },
+        ),
         ("piperacillin-klastrup-2020", {"CRCL": 40}, {"cl": 2.25 + 0.119 * 40, "v1": 35.8}),
     ],
 )
@@ -173,3 +192,15 @@ def test_variances_follow_from_the_printed_coefficients_of_variation():
     np.testing.assert_allclose(np.diag(gentamicin), np.log1p([0.28**2, 0.18**2]), rtol=1e-4)
     correlation = gentamicin[0, 1] / np.sqrt(gentamicin[0, 0] * gentamicin[1, 1])
     assert correlation == pytest.approx(0.87, abs=1e-4)
+
+
+def test_the_days_of_mccune_vary_as_encoded():
+    population = read_model("busulfan-mccune-2014").population
+    within = occasion_loading(population)
+    np.testing.assert_allclose(np.diag(within @ within.T), [0.113**2, 0.224**2, 0, 0])
+    assert occasion_loading(read_model("busulfan-paci-2012").population) is None
+    course = [
+        typical("busulfan-mccune-2014", FFM=50, WT=70, PMA=2000, SEX=1, TAFD=hours)["cl"]
+        for hours in (0, 6, 36)
+    ]
+    np.testing.assert_allclose(np.array(course) / course[0], [1, 0.932, 0.919])

@@ -15,7 +15,7 @@ from latentpk.models.config import (
     ModelConfig,
 )
 from latentpk.models.latent import build, build_decoder
-from latentpk.models.published import build_published
+from latentpk.models.published import Occasions, build_published
 from latentpk.models.record import stack_records, take
 
 CONFIG = ModelConfig(
@@ -85,7 +85,7 @@ def test_location_follows_each_piece_of_the_covariates(model, infused):
     assert location.shape == (2, 2)
     np.testing.assert_allclose(location[1], model.prior.location(jnp.array([60.0, 1.0])))
     assert not np.isclose(location[0], location[1]).any()
-    latent = model.latent(EPS, location)
+    latent = model.latent(EPS, location, jnp.zeros(2, int))
     np.testing.assert_allclose(latent - location, np.tile(model.prior.chol() @ EPS, (2, 1)))
 
 
@@ -131,3 +131,19 @@ def test_a_config_names_its_decoder(config, latent):
     decoder = build_decoder(config, jax.random.key(0))
     assert decoder.latent == latent
     assert type(decoder).__name__.lower().startswith(config.name)
+
+
+def test_an_occasion_moves_its_own_pieces(infused):
+    plain = open_model("busulfan-paci-2012").population
+    occasions = Occasions(parameters=("v1",), variances=(0.25,), convention="")
+    model = build_published(plain.model_copy(update={"occasions": occasions}))
+    assert (model.effects, model.kappas) == (2, 1)
+    assert model.dimension(infused) == 3
+    assert build_published(plain).dimension(infused) == 2
+    eps = jnp.array([0.5, -1.0, 2.0, 0.0, -3.0])  # eta of CL and V, then kappa of three occasions
+    location = jnp.zeros((4, 2))
+    z = model.latent(eps, location, jnp.array([0, 1, 2, 2]))
+    own = model.prior.chol() @ eps[:2]
+    np.testing.assert_allclose(z - own, [[0, 1], [0, 0], [0, -1.5], [0, -1.5]], atol=1e-15)
+    q = model.encode(infused)
+    np.testing.assert_array_equal(q.mean, np.zeros(3))

@@ -14,8 +14,10 @@ from latentpk.models.effects import (
     AgeExpected,
     BentPower,
     Category,
+    Course,
     Exponential,
     Linear,
+    NormalFatMass,
     Power,
     Sigmoid,
 )
@@ -96,13 +98,59 @@ def test_a_covariate_can_be_judged_against_what_is_expected_at_an_age():
     assert "a = A/12" in effect.formula()
 
 
+def test_fat_counts_by_its_share_of_the_lean_mass():
+    mass = {"lean": "FFM", "weight": "WT", "reference": 70, "exponent": 0.75}
+    effect = NormalFatMass(kind="normal_fat_mass", share=0.5, **mass)
+    assert effect.reads == ("FFM", "WT")
+    found = effect.apply(jnp.asarray(10.0), jnp.asarray(50.0), jnp.asarray(80.0))
+    assert float(found) == pytest.approx(10 * (65 / 70) ** 0.75)
+    assert effect.formula() == " x ((FFM + 0.5 (WT - FFM))/70)^0.75"
+
+
+def test_a_course_has_the_factor_of_its_last_step():
+    course = Course(kind="course", steps=((6, 0.9), (36, 0.5)))
+    assert course.reads == ("TAFD",)
+    for hours, factor in ((0.0, 1.0), (6.0, 0.9), (35.0, 0.9), (36.0, 0.5)):
+        assert float(course.apply(jnp.asarray(10.0), jnp.asarray(hours))) == 10 * factor
+    assert course.formula() == " x [0.9 from 6 h, 0.5 from 36 h after the first dose]"
+    with pytest.raises(ValidationError, match="increasing"):
+        Course(kind="course", steps=((36, 0.5), (6, 0.9)))
+
+
+def test_hours_since_the_first_dose_are_the_last_covariate():
+    population = read_model("busulfan-mccune-2014").population
+    assert population.covariates == ("FFM", "WT", "PMA", "SEX", "TAFD")
+    assert population.hours == (6, 36)
+    assert read_model("busulfan-paci-2012").population.hours == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"variances": (0.1,)}, "one variance"),
+        ({"parameters": ("cl", "cl")}, "one variance"),
+        ({"variances": (0.1, 0.0)}, "greater than 0"),
+        ({"starts": (48.0, 24.0)}, "increasing"),
+        ({"parameters": ("cl", "q2")}, "unknown parameters"),
+    ],
+)
+def test_occasions_that_cannot_be_are_refused(change, words):
+    good = {"parameters": ("cl", "v1"), "variances": (0.1, 0.2), "convention": ""}
+    population = read_model("busulfan-paci-2012").population.model_dump()
+    assert PopulationModel.model_validate(population | {"occasions": good}).occasions is not None
+    with pytest.raises(ValidationError, match=words):
+        PopulationModel.model_validate(population | {"occasions": good | change})
+
+
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_typical_values_are_finite_with_finite_gradients_in_either_precision(name, dtype):
     model = read_model(name)
     population = model.population
     for end in (0, 1):
-        x = jnp.array([covariate.hard[end] for covariate in model.required], dtype)
+        hours = [0.0, 99.0][end : end + len(population.covariates) - len(model.required)]
+        x = jnp.array([*(c.hard[end] for c in model.required), *hours], dtype)
+        assert x.size == len(population.covariates)
         theta = log_typical(population)(x)
         assert theta.shape == (len(population.names),)
         assert theta.dtype == dtype
@@ -211,7 +259,8 @@ def test_a_published_model_is_a_latent_model(name):
     card = read_model(name)
     population = card.population
     model = build_published(population)
-    x = jnp.array([covariate.soft[0] for covariate in card.required])
+    x = jnp.array([c.soft[0] for c in card.required])
+    x = jnp.pad(x, (0, len(population.covariates) - x.size))  # TAFD, where there is one
     assert model.effects == len(population.variability.parameters)
     assert model.encoder is None
     np.testing.assert_array_equal(model.prior.location(x), log_typical(population)(x))

@@ -1,8 +1,16 @@
 import jax
 import numpy as np
+import polars as pl
 import pytest
 
-from latentpk.models.record import padded_size, stack_queries, stack_records, take
+from latentpk.models.record import (
+    padded_size,
+    stack_queries,
+    stack_records,
+    take,
+    told_occasions,
+)
+from latentpk.records import read_nonmem
 
 ROWS = [
     (1, 0, 100, 1, None, 2, 70, 1),
@@ -102,3 +110,29 @@ def test_take_selects_subjects_of_every_array(cohort):
         jax.tree_util.tree_leaves(one), jax.tree_util.tree_leaves(record), strict=True
     ):
         np.testing.assert_array_equal(single, whole[1])
+
+
+def test_occasions_are_padded_and_those_no_level_tells_of_are_left_out():
+    frame = pl.DataFrame(
+        {
+            "ID": [1] * 5 + [2] * 2,
+            "TIME": [0.0, 2, 24, 26, 48, 0, 2],
+            "AMT": [10.0, 0, 10, 0, 10, 10, 0],
+            "DV": [None, 5.0, None, 5, None, None, 5],
+            "OCC": [1, 1, 2, 2, 3, 1, 1],
+        }
+    )
+    subjects = read_nonmem(frame, covariates=[], occasions=(), purpose="forecast").subjects
+    assert [told_occasions(s) for s in subjects] == [2, 1]
+    whole, told = stack_records(subjects, until_last_level=False), stack_records(subjects)
+    assert (whole.occasions, told.occasions) == (4, 2)
+    np.testing.assert_array_equal(whole.occasion, [[0, 1, 2, 2], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(told.occasion, [[0, 1, 1, 1], [0, 0, 0, 0]])
+    assert stack_records(subjects, spare=2).occasions == 4
+    assert stack_records(subjects[1:]).occasions == 1
+
+
+def test_without_occasions_everything_is_one(cohort):
+    record = stack_records(cohort.subjects)
+    assert record.occasions == 1
+    assert not record.occasion.any()

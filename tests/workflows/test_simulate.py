@@ -29,7 +29,9 @@ def test_every_model_gives_a_plausible_cohort(name):
     records = simulation.records
     expected = ["ID", "TIME", "EVID", "MDV", "CMT", "AMT", "RATE", "DV"]
     assert records.columns[:8] == expected
-    assert set(records.columns[8:]) == {covariate.name for covariate in model.covariates}
+    others = {covariate.name for covariate in model.covariates}
+    others |= {"OCC"} if model.population.occasions else set()
+    assert set(records.columns[8:]) == others
     assert records["ID"].unique(maintain_order=True).to_list() == list(range(1, 41))
     assert records["EVID"].equals(records["MDV"])
     levels = records.filter(pl.col("EVID") == 0)
@@ -161,3 +163,35 @@ def test_senseless_numbers_are_refused(subjects, seed):
 def test_an_unknown_model_is_refused():
     with pytest.raises(InputError, match="theophylline"):
         simulate("teophylline", 3)
+
+
+def test_every_occasion_has_effects_of_its_own():
+    name = "busulfan-mccune-2014"
+    simulation = simulate_truth(name, 600, seed=9)
+    drawn = simulation.parameters
+    assert drawn.columns == ["ID", "TIME", "OCC", "CL", "V1", "Q2", "V2"]
+    days = drawn.filter(pl.col("TIME") % 24 == 0).filter(pl.col("TIME") > 24)  # after the last step
+    logs = days.filter(pl.col("OCC") < 5).with_columns(pl.col("CL", "V1", "V2").log())
+    occasions = read_model(name).population.occasions
+    for column, variance in zip(("CL", "V1"), occasions.variances, strict=True):
+        within = logs.group_by("ID").agg(pl.col(column).var())[column].mean()
+        assert within == pytest.approx(variance, rel=0.15), column  # 600 patients, 2 days: SE 6 %
+    assert logs.group_by("ID").agg(pl.col("V2").max() - pl.col("V2").min())["V2"].max() < 1e-12
+    wide = logs.pivot("OCC", index="ID", values="V1").drop("ID").to_numpy()
+    centered = wide - np.log(typical_volume(simulation.records))[:, None]
+    between = np.cov(centered.T)[0, 1]
+    assert between == pytest.approx(0.152, rel=0.3)  # two occasions share what the patient has
+
+
+def typical_volume(records):
+    first = records.group_by("ID", maintain_order=True).first()
+    lean, weight = first["FFM"].to_numpy(), first["WT"].to_numpy()
+    woman = 1.07 ** (first["SEX"].to_numpy() == 0)
+    return 13.9 * (lean + 0.203 * (weight - lean)) / 70 * woman
+
+
+def test_a_simulated_file_numbers_the_occasions():
+    records = simulate("busulfan-mccune-2014", 3, seed=2)
+    expected = np.searchsorted([24, 48, 72, 96], records["TIME"], side="right") + 1
+    np.testing.assert_array_equal(records["OCC"], expected)
+    assert records["OCC"].n_unique() == 4

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from latentpk.dosing.metric import Metric
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import SIZES, TIGHT, Record, padded_size
+from latentpk.models.record import PIECES, SIZES, TIGHT, Record, padded_size
 
 Parts = tuple[Float[np.ndarray, "time draw"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
@@ -27,7 +27,8 @@ class Patient:
 
     Attributes:
         model: The model.
-        record: The record, without a leading axis; its doses are what was given.
+        record: The record, without a leading axis; its doses are what was given. The last of its
+            occasions is one that no record is in.
         eps: Posterior draws, shape (draw, effect).
         weight: Their weights, which sum to 1, shape (draw,).
     """
@@ -43,19 +44,50 @@ class Patient:
         return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
 
     def settled(self) -> "Patient":
-        """The same patient with the last covariates for ever, as at steady state."""
+        """The same patient with the last covariates for ever, as at steady state.
+
+        Where patients vary between occasions, that is an occasion no level told of.
+        """
         record = self.record
         return self._with(
-            replace(record, change=record.change[-1:], covariates=record.covariates[-1:])
+            replace(
+                record,
+                change=record.change[-1:],
+                covariates=record.covariates[-1:],
+                occasion=np.full(1, record.occasions - 1),
+            )
         )
 
+    def renewed(self, start: float) -> "Patient":
+        """The same patient in an occasion no level told of, from a time [h] on."""
+        if self.model.kappas == 0:
+            return self
+        record, change = self.record, np.asarray(self.record.change)
+        lasts = np.append(np.diff(change) > 0, True)  # padding does not
+        before = np.flatnonzero(lasts & (change < start))
+        now = max(int(np.searchsorted(change, start, side="right")) - 1, 0)
+        kept = np.concatenate([before, [now], np.flatnonzero(lasts & (change > start))])
+        moved, occasion = change[kept], np.asarray(record.occasion)[kept]
+        moved[before.size], occasion[before.size :] = start, record.occasions - 1
+        fields = {
+            "change": moved,
+            "covariates": np.asarray(record.covariates)[kept],
+            "occasion": occasion,
+        }
+        last = np.minimum(np.arange(padded_size(kept.size, PIECES)), kept.size - 1)
+        return self._with(replace(record, **{name: x[last] for name, x in fields.items()}))
+
     def at_mode(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
-        """The same patient with one draw, the mode."""
-        return Patient(self.model, self.record, mode[None], np.ones(1))
+        """The same patient with one draw, the mode; effects that no level told of are 0."""
+        whole = np.zeros((1, self.eps.shape[1]))
+        whole[0, : mode.size] = mode
+        return Patient(self.model, self.record, whole, np.ones(1))
 
     def beside(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
-        """The same patient with the mode as a first draw, of weight 0."""
-        eps, weight = np.concatenate([mode[None], self.eps]), np.append(0.0, self.weight)
+        """The same patient with the mode as a first draw, of weight 0, as in `at_mode`."""
+        first = np.zeros((1, self.eps.shape[1]))
+        first[0, : mode.size] = mode
+        eps, weight = np.concatenate([first, self.eps]), np.append(0.0, self.weight)
         return Patient(self.model, self.record, eps, weight)
 
     def _with(self, record: Record) -> "Patient":
@@ -102,6 +134,10 @@ class Mixture:
     def settled(self) -> "Mixture":
         """The same patient with the last covariates for ever."""
         return Mixture(tuple(part.settled() for part in self.parts), self.share)
+
+    def renewed(self, start: float) -> "Mixture":
+        """The same patient in an occasion no level told of, from a time [h] on."""
+        return Mixture(tuple(part.renewed(start) for part in self.parts), self.share)
 
     def some(self, index: np.ndarray) -> "Mixture":
         """The same patient with the draws at `index`, increasing, equally weighted."""

@@ -65,7 +65,8 @@ def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: flo
         The same patient with other doses.
     """
     plan = schedule(regimen, start, end, depot)
-    return patient.given(both(until(patient, start).record.doses, plan))
+    before = until(patient, start)
+    return before.given(both(before.record.doses, plan))
 
 
 def times_given(doses: Doses) -> np.ndarray:
@@ -75,11 +76,14 @@ def times_given(doses: Doses) -> np.ndarray:
 
 
 def until(patient: Seen, start: float) -> Seen:
-    """The patient with only the doses before a time; what was planned after it is replaced."""
+    """The patient with only the doses before a time; what was planned after it is replaced.
+
+    From then on is a new occasion, where patients vary between occasions.
+    """
     doses = patient.record.doses
     given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
     keep = np.flatnonzero(given & (np.asarray(doses.time) < start))
-    return patient.given(take(doses, keep))
+    return patient.given(take(doses, keep)).renewed(start)
 
 
 def both(first: Doses, second: Doses) -> Doses:

@@ -115,7 +115,7 @@ def _cumulative(
     location, moments = model.location(record), jnp.asarray(time)
 
     def one(e: Array) -> Array:
-        z = model.latent(e, location)
+        z = model.latent(e, location, record.occasion)
         return decoder.followed(z, record.change, record.doses, moments, paths=record.paths).area
 
     return model.over_draws(one, jnp.asarray(eps))

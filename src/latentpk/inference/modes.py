@@ -146,11 +146,11 @@ def newton_mode(
     return jax.lax.fori_loop(0, steps, step, eps)
 
 
-def starts(encoded: Float[Array, " effect"]) -> Float[Array, "start effect"]:
-    """The prior's mean, the encoder's, and 1.5 SD to either side on each axis."""
+def starts(encoded: Float[Array, " effect"], axes: int) -> Float[Array, "start effect"]:
+    """The prior's mean, the encoder's, and 1.5 SD to either side on each of the first axes."""
     size = encoded.shape[0]
-    axes = 1.5 * jnp.eye(size, dtype=encoded.dtype)
-    return jnp.concatenate([jnp.zeros((1, size), encoded.dtype), encoded[None], axes, -axes])
+    step = 1.5 * jnp.eye(axes, size, dtype=encoded.dtype)
+    return jnp.concatenate([jnp.zeros((1, size), encoded.dtype), encoded[None], step, -step])
 
 
 def find_modes(

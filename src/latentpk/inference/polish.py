@@ -154,7 +154,7 @@ def _propose_block(model: LatentModel, records: Record, bases: BaseDraws) -> tup
         record, base = item
         location = model.location(record)
         # many effects have many axes to start along: there the encoder and the prior must do
-        begin = starts(model.encode(record).mean)[: None if model.effects <= AXES else 2]
+        begin = starts(model.encode(record).mean, model.effects if model.effects <= AXES else 0)
         mixture = mode_mixture(find_modes(model, record, location, begin))
         eps, log_prior, log_q = propose(mixture, base)
         return eps, log_prior - log_q

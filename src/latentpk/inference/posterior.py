@@ -157,7 +157,8 @@ class _Ladder:
 
     def first(self, records: Record) -> tuple[Posteriors, Modes]:
         """Modes, then few draws from their mixture."""
-        base = base_draws(self.settings.draws, self.model.effects, self.settings.seed)
+        size = self.model.dimension(records)
+        base = base_draws(self.settings.draws, size, self.settings.seed)
         sample, modes = in_blocks(
             lambda block: _rung_one(self.model, block, base, self.settings.begin),
             records,
@@ -170,7 +171,7 @@ class _Ladder:
     def second(self, records: Record, modes: Modes) -> Posteriors:
         """Many draws from mixtures that adapt."""
         many = self.settings.adaptive_draws
-        base = base_draws(many, self.model.effects, self.settings.seed + 1)
+        base = base_draws(many, self.model.dimension(records), self.settings.seed + 1)
         enough = float(self.settings.draws)
         sample = in_blocks(
             lambda block: _rung_two(self.model, block[0], block[1], base, enough),
@@ -249,9 +250,9 @@ def _rung_two(
 
 def _modes(model: LatentModel, record: Record, location: Array, begin: str) -> Modes:
     if begin == "prior":
-        places = jnp.zeros((1, model.effects))
+        places = jnp.zeros((1, model.dimension(record)))
     else:
-        places = starts(model.encode(record).mean)
+        places = starts(model.encode(record).mean, model.effects)
         places = places[1:2] if begin == "encoder" else places
     return find_modes(model, record, location, places)
 

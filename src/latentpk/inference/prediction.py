@@ -65,7 +65,9 @@ def predict(
     Returns:
         The predictions.
     """
-    prior = np.asarray(base_draws(PRIOR_DRAWS, model.effects, seed).normal)
+    size = model.dimension(records)
+    prior = np.asarray(base_draws(PRIOR_DRAWS, size, seed).normal)
+    draws = with_untold(resample(posterior), size, seed)
     noise = _stratified_normal(posterior.eps.shape[1], seed)
 
     def program(block: tuple[Record, np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -73,9 +75,9 @@ def predict(
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
 
-    items = (records, *queries, resample(posterior))
-    size = block_size(model)
-    parts = in_blocks(program, items, progress, "predictions", size=size)
+    items = (records, *queries, draws)
+    alone = block_size(model)
+    parts = in_blocks(program, items, progress, "predictions", size=alone)
     return Predictions(*parts)
 
 
@@ -125,7 +127,8 @@ def predict_average(
         (time, moment), *views = block
         typical, before, curves, measured = [], [], [], []
         for part, (records, eps, _, _) in zip(parts, views, strict=True):
-            prior = np.asarray(base_draws(PRIOR_DRAWS, part.model.effects, seed).normal)
+            wide = part.model.dimension(part.records)
+            prior = np.asarray(base_draws(PRIOR_DRAWS, wide, seed).normal)
             curve, at, prior_curve = _curves(part.model, records, time, moment, eps, prior)
             curves.append(np.asarray(curve))
             measured.append(np.asarray(_measure(part.model, curve, noise)))
@@ -140,8 +143,12 @@ def predict_average(
             _mixed(measured, share, order),
         )
 
+    draws = [
+        with_untold(resample(part.posterior), part.model.dimension(part.records), seed)
+        for part in parts
+    ]
     views = tuple(
-        (part.records, resample(part.posterior), part.share, part.before) for part in parts
+        (part.records, eps, part.share, part.before) for part, eps in zip(parts, draws, strict=True)
     )
     items = (tuple(queries), *views)
     alone = any(block_size(part.model) == 1 for part in parts)
@@ -174,6 +181,27 @@ def resample(posterior: Posteriors) -> Float[np.ndarray, "subject draw effect"]:
     rank = (np.arange(size) + 0.5) / size
     index = np.stack([np.searchsorted(row, rank) for row in edges])
     return np.take_along_axis(posterior.eps, np.minimum(index, size - 1)[..., None], axis=1)
+
+
+def with_untold(
+    eps: Float[np.ndarray, "*subject draw effect"], size: int, seed: int
+) -> Float[np.ndarray, "*subject draw size"]:
+    """Draws that go on over occasions no level tells of, as the prior has them.
+
+    Args:
+        eps: Draws of as many occasions as the levels tell of.
+        size: The dimension they are to have; fewer than they have changes nothing.
+        seed: Of the draws added; these are evenly spread, and the same for every subject.
+
+    Returns:
+        The draws with standard normal columns added.
+    """
+    draws, known = eps.shape[-2:]
+    more = [_stratified_normal(draws, seed, column) for column in range(known, size)]
+    if not more:
+        return eps
+    wide = np.broadcast_to(np.stack(more, axis=1), (*eps.shape[:-1], len(more)))
+    return np.concatenate([eps, wide], axis=-1)
 
 
 @eqx.filter_jit
@@ -222,7 +250,8 @@ def _quantiles(draws: np.ndarray, levels: tuple[float, ...]) -> list[np.ndarray]
     ]
 
 
-def _stratified_normal(size: int, seed: int) -> np.ndarray:
+def _stratified_normal(size: int, *seed: int) -> np.ndarray:
     """Standard normal quantiles in random order: noise without its own sampling error."""
-    rank = (np.random.Generator(np.random.Philox([seed, size])).permutation(size) + 0.5) / size
+    order = np.random.Generator(np.random.Philox([seed[0], size, *seed[1:]])).permutation(size)
+    rank = (order + 0.5) / size
     return np.array([NormalDist().inv_cdf(r) for r in rank])

@@ -63,7 +63,7 @@ class Sample(NamedTuple):
     log_evidence: Float[Array, ""]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def base_draws(draws: int, effects: int, seed: int) -> BaseDraws:
     """Make the standard draws on the host, from a scrambled Sobol sequence.
 

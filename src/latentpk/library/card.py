@@ -8,6 +8,7 @@ from latentpk.library.design import Design, Distribution, Given, LogNormal
 from latentpk.models.config import CovariateKind, Frozen
 from latentpk.models.published import PopulationModel
 from latentpk.records.definition import RenalDefinition
+from latentpk.records.elapsed import ELAPSED
 from latentpk.records.recipes import RenalFormula
 
 Positive = Annotated[float, Field(gt=0)]
@@ -158,7 +159,7 @@ class LibraryModel(Frozen):
     def _known(self) -> "LibraryModel":
         known = [covariate.name for covariate in self.covariates]
         dosing = self.design.dosing
-        needed = {*self.population.covariates, dosing.per, dosing.interval_by} - {None}
+        needed = {*self.population.covariates, dosing.per, dosing.interval_by} - {None, ELAPSED}
         if missing := needed - set(known):
             raise ValueError(f"covariates used but not described: {sorted(map(str, missing))}")
         for i, covariate in enumerate(self.covariates):
@@ -168,9 +169,24 @@ class LibraryModel(Frozen):
 
     @property
     def required(self) -> tuple[Covariate, ...]:
-        """The covariates the population model reads, in the order of its inputs."""
+        """The covariates a file must hold, in the order of the population model's inputs."""
         by_name = {covariate.name: covariate for covariate in self.covariates}
-        return tuple(by_name[name] for name in self.population.covariates)
+        names = (name for name in self.population.covariates if name != ELAPSED)
+        return tuple(by_name[name] for name in names)
+
+    def _between_occasions(self) -> tuple[str, ...]:
+        """What varies between a patient's occasions, and what is one."""
+        occasions = self.population.occasions
+        if occasions is None:
+            return ()
+        pairs = zip(occasions.parameters, occasions.variances, strict=True)
+        spread = ", ".join(f"{name} {variance:g}" for name, variance in pairs)
+        hours = ", ".join(f"{hour:g}" for hour in occasions.starts)
+        begin = f"begins {hours} h after the first dose" if hours else "is a subject's whole record"
+        return (
+            f"omega^2 between occasions: {spread} ({occasions.convention})",
+            f"an occasion is what OCC numbers; in a file without OCC it {begin}",
+        )
 
     def formulas(self) -> tuple[str, ...]:
         """Typical values, variability and residual error, one line each."""
@@ -186,5 +202,6 @@ class LibraryModel(Frozen):
                 f"{one.parameter} also carries {one.exponent:g} of the random effect of {one.of}"
                 for one in variability.shared
             ),
+            *self._between_occasions(),
             f"residual {self.population.residual.kind}: {self.population.residual.formula()}",
         )

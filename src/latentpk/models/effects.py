@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.models.config import Frozen
+from latentpk.records.elapsed import ELAPSED
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -166,6 +167,84 @@ class Category(OneCovariate):
         return f" x {self.factor:g} if {self.covariate} = {self.equals:g}"
 
 
+class NormalFatMass(Frozen):
+    r"""A power of normal fat mass: fat counts by a share of what lean mass does.
+
+    .. math:: \left( \frac{x + share (w - x)}{reference} \right)^{exponent}
+
+    Attributes:
+        lean: Column of the fat-free mass x.
+        weight: Column of the body weight w.
+        share: What fat counts; 0 is fat-free mass itself, 1 body weight.
+        reference: Normal fat mass of the reference patient.
+        exponent: Such as 0.75 for a clearance.
+
+    References:
+        Anderson and Holford, Drug Metab Pharmacokinet 2009;24:25.
+    """
+
+    kind: Literal["normal_fat_mass"]
+    lean: str
+    weight: str
+    share: float = Field(ge=0)
+    reference: Positive
+    exponent: float
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the covariates that `apply` takes, in order."""
+        return (self.lean, self.weight)
+
+    def apply(self, value: Array, x: Array, weight: Array) -> Array:
+        """Apply the effect of fat-free mass x in a body weight to a typical value."""
+        return value * ((x + self.share * (weight - x)) / self.reference) ** self.exponent
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        mass = f"{self.lean} + {self.share:g} ({self.weight} - {self.lean})"
+        power = "" if self.exponent == 1 else f"^{self.exponent:g}"
+        return f" x (({mass})/{self.reference:g}){power}"
+
+
+class Course(Frozen):
+    """A factor that depends on how long a patient has been treated: that of the last step passed.
+
+    Attributes:
+        steps: Hours after the first dose, and the factor from then on; before the first it is 1.
+    """
+
+    kind: Literal["course"]
+    steps: Annotated[tuple[tuple[Positive, Positive], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Course":
+        if list(self.hours) != sorted(set(self.hours)):
+            raise ValueError("the steps of a course come at increasing hours")
+        return self
+
+    @property
+    def hours(self) -> tuple[float, ...]:
+        """When the factor changes [h]."""
+        return tuple(hour for hour, _ in self.steps)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Hours since the first dose, which a reading counts in steps."""
+        return (ELAPSED,)
+
+    def apply(self, value: Array, x: Array) -> Array:
+        """Apply the effect at x hours after the first dose to a typical value."""
+        factor = jnp.ones_like(value)
+        for hour, then in self.steps:
+            factor = jnp.where(x >= hour, then, factor)
+        return value * factor
+
+    def formula(self) -> str:
+        """Write the effect as it follows the typical value."""
+        parts = ", ".join(f"{factor:g} from {hour:g} h" for hour, factor in self.steps)
+        return f" x [{parts} after the first dose]"
+
+
 class AgeExpected(Frozen):
     r"""A covariate against what is expected at an age, such as creatinine in growing children.
 
@@ -213,7 +292,16 @@ class AgeExpected(Frozen):
 
 
 Effect = Annotated[
-    Power | BentPower | Linear | Additive | Exponential | Sigmoid | AgeExpected | Category,
+    Power
+    | BentPower
+    | Linear
+    | Additive
+    | Exponential
+    | Sigmoid
+    | NormalFatMass
+    | AgeExpected
+    | Category
+    | Course,
     Field(discriminator="kind"),
 ]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from latentpk.errors import NotFittedError
 from latentpk.kinetics.structure import Structure
@@ -37,7 +37,11 @@ class LatentModel(eqx.Module):
               y_j \sim p(y \mid f(z, d, t_j))
 
     A published population model is the same object with fixed parameters and no encoder.
-    Inference works in eps, where the prior is standard normal whatever the covariates.
+    Inference works in eps, where the prior is standard normal whatever the covariates. Where the
+    patients vary between occasions too, eps goes on with as many standard normals for each:
+
+    .. math:: z_o = m(x) + L\,\eta + L_{occ}\,\kappa_o,\quad
+              \varepsilon = (\eta, \kappa_1, \kappa_2, \dots)
     """
 
     prior: Prior
@@ -47,8 +51,18 @@ class LatentModel(eqx.Module):
 
     @property
     def effects(self) -> int:
-        """Number of random effects, the dimension of eps."""
+        """Number of random effects between patients: where they begin, eps holds these."""
         return jax.eval_shape(self.prior.chol).shape[1]
+
+    @property
+    def kappas(self) -> int:
+        """Number of random effects of each occasion; 0 where a patient stays the same."""
+        within = jax.eval_shape(self.prior.occasion_chol)
+        return 0 if within is None else within.shape[1]
+
+    def dimension(self, record: Record) -> int:
+        """Dimension of eps for the occasions of a record."""
+        return self.effects + record.occasions * self.kappas
 
     def widened(self, times: float) -> "LatentModel":
         """The same model for patients who differ `times` as much from the typical one."""
@@ -84,10 +98,17 @@ class LatentModel(eqx.Module):
         return jax.vmap(self.prior.location)(record.covariates)
 
     def latent(
-        self, eps: Float[Array, " effect"], location: Float[Array, "piece latent"]
+        self,
+        eps: Float[Array, " effect"],
+        location: Float[Array, "piece latent"],
+        occasion: Int[Array, " piece"],
     ) -> Float[Array, "piece latent"]:
-        """The latent patient z for each piece."""
-        return location + self.prior.chol() @ eps
+        """The latent patient z for each piece, which belongs to one of the occasions."""
+        within = self.prior.occasion_chol()
+        if within is None:
+            return location + self.prior.chol() @ eps
+        kappa = eps[self.effects :].reshape(-1, within.shape[1])
+        return location + self.prior.chol() @ eps[: self.effects] + (kappa @ within.T)[occasion]
 
     def concentration(
         self,
@@ -98,8 +119,9 @@ class LatentModel(eqx.Module):
         order: Float[Array, " time"],
     ) -> Float[Array, " time"]:
         """Concentration of one patient [mg/L] at given times [h], shape (time,)."""
+        z = self.latent(eps, location, record.occasion)
         return self.decoder.concentration(
-            self.latent(eps, location), record.change, record.doses, time, order, paths=record.paths
+            z, record.change, record.doses, time, order, paths=record.paths
         )
 
     def auc(
@@ -111,7 +133,7 @@ class LatentModel(eqx.Module):
         end: Float[Array, ""],
     ) -> Float[Array, ""]:
         """Area under one patient's concentration over a window [h], in mg h/L."""
-        z = self.latent(eps, location)
+        z = self.latent(eps, location, record.occasion)
         return self.decoder.auc(z, record.change, record.doses, start, end, paths=record.paths)
 
     def level_densities(
@@ -137,7 +159,7 @@ class LatentModel(eqx.Module):
     def encode(self, record: Record) -> Gaussian:
         """The encoder's Gaussian over eps; without an encoder or levels, the prior."""
         if self.encoder is None:
-            size = self.effects
+            size = self.dimension(record)
             return Gaussian(jnp.zeros(size), jnp.eye(size))
         return jax.tree_util.tree_map(lambda x: x[0], self.encode_masked(record, record.mask[None]))
 

@@ -31,6 +31,10 @@ class Prior(eqx.Module):
     def chol(self) -> Float[Array, "latent effect"]:
         """The factor of the prior's covariance, shape (latent, effect)."""
 
+    @abc.abstractmethod
+    def occasion_chol(self) -> Float[Array, "latent kappa"] | None:
+        """The factor of the covariance between a patient's occasions; None where there is none."""
+
 
 class LearnedPrior(Prior):
     r"""Linear in the raw view, plus a multi-view network where one is asked for.
@@ -100,6 +104,9 @@ class LearnedPrior(Prior):
         """The lower factor of the prior's covariance, shape (latent, latent)."""
         diagonal = jnp.exp(jnp.clip(jnp.diag(self.factor), -7.0, 3.0))
         return jnp.tril(self.factor, -1) + jnp.diag(diagonal)
+
+    def occasion_chol(self) -> None:
+        """None: a learned model's patients do not vary between occasions."""
 
 
 def _standardized(spec: CovariateConfig, value: Float[Array, ""]) -> Float[Array, " entry"]:

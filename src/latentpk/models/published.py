@@ -21,10 +21,11 @@ from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
-from latentpk.models.effects import Effect
+from latentpk.models.effects import Course, Effect
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import Prior
 from latentpk.models.residual import Residual
+from latentpk.records.elapsed import ELAPSED
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -94,6 +95,31 @@ class RandomEffects(Frozen):
         return full
 
 
+class Occasions(Frozen):
+    """Which log parameters vary from one occasion of a patient to the next, and how.
+
+    Attributes:
+        parameters: Names, in the order of the variances.
+        variances: Of each occasion's effect, which is independent of every other.
+        starts: Hours after the first dose at which an occasion begins, where a file has no OCC;
+            empty: its record is one occasion.
+        convention: How the variances follow from the numbers printed in the source.
+    """
+
+    parameters: Annotated[tuple[str, ...], Field(min_length=1)]
+    variances: tuple[Positive, ...]
+    starts: tuple[Positive, ...] = ()
+    convention: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Occasions":
+        if not len(self.variances) == len(set(self.parameters)) == len(self.parameters):
+            raise ValueError("occasions need one variance for each parameter")
+        if list(self.starts) != sorted(set(self.starts)):
+            raise ValueError("occasions begin at increasing hours")
+        return self
+
+
 class ResidualError(Frozen):
     """Standard deviation of a measurement around the concentration f (log scale for lognormal)."""
 
@@ -128,12 +154,14 @@ class PopulationModel(Frozen):
             "tmdd".
         parameters: In the order of the structure's names.
         variability: Random effects of the log parameters.
+        occasions: How they vary between a patient's occasions; None: they do not.
         residual: Error of a measurement.
     """
 
     structure: str
     parameters: tuple[Parameter, ...]
     variability: RandomEffects
+    occasions: Occasions | None = None
     residual: ResidualError
 
     @model_validator(mode="after")
@@ -143,6 +171,7 @@ class PopulationModel(Frozen):
         if names != expected:
             raise ValueError(f"{self.structure} has parameters {expected}, found {names}")
         varying = {*self.variability.parameters, *(s.parameter for s in self.variability.shared)}
+        varying |= set(self.occasions.parameters if self.occasions else ())
         if unknown := varying - set(names):
             raise ValueError(f"random effects of unknown parameters: {sorted(unknown)}")
         return self
@@ -154,9 +183,17 @@ class PopulationModel(Frozen):
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """Names of the covariates the effects read, in order of first use."""
+        """Names of the covariates the effects read, in order of first use; TAFD is the last."""
         effects = (effect for parameter in self.parameters for effect in parameter.effects)
-        return tuple(dict.fromkeys(name for effect in effects for name in effect.reads))
+        names = dict.fromkeys(name for effect in effects for name in effect.reads)
+        return (*(name for name in names if name != ELAPSED), *({ELAPSED} & names.keys()))
+
+    @property
+    def hours(self) -> tuple[float, ...]:
+        """When typical values change after the first dose [h], increasing."""
+        effects = (effect for parameter in self.parameters for effect in parameter.effects)
+        courses = (effect.hours for effect in effects if isinstance(effect, Course))
+        return tuple(sorted({hour for hours in courses for hour in hours}))
 
 
 def structure_of(name: str) -> Structure | System:
@@ -226,11 +263,29 @@ def loading(model: PopulationModel) -> np.ndarray:
     return full
 
 
+def occasion_loading(model: PopulationModel) -> np.ndarray | None:
+    """Return the loading of an occasion's standard normal effects on log parameters.
+
+    Args:
+        model: The population model.
+
+    Returns:
+        Shape (parameter, kappa); None where nothing varies between occasions.
+    """
+    if model.occasions is None:
+        return None
+    rows = [model.names.index(name) for name in model.occasions.parameters]
+    full = np.zeros((len(model.names), len(rows)))
+    full[rows, np.arange(len(rows))] = np.sqrt(model.occasions.variances)
+    return full
+
+
 class PublishedPrior(Prior):
     """The published prior of log parameters: typical values, and variability as `root`."""
 
     root: Float[Array, "latent effect"]
     shift: Float[Array, " latent"]  # 0 as published; a rival's patients lie elsewhere
+    within: Float[Array, "latent kappa"] | None  # as `root`, between a patient's occasions
     population: PopulationModel = eqx.field(static=True)
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
@@ -248,6 +303,10 @@ class PublishedPrior(Prior):
     def chol(self) -> Float[Array, "latent effect"]:
         """The loading of the random effects, with rows of zeros where nothing varies."""
         return self.root
+
+    def occasion_chol(self) -> Float[Array, "latent kappa"] | None:
+        """The loading of an occasion's effects; None where nothing varies between occasions."""
+        return self.within
 
 
 def build_published(population: PopulationModel) -> LatentModel:
@@ -269,5 +328,7 @@ def build_published(population: PopulationModel) -> LatentModel:
         floor=1e-6,
     )
     root = jnp.asarray(loading(population))
-    prior = PublishedPrior(root, jnp.zeros(root.shape[0]), population)
+    within = occasion_loading(population)
+    within = None if within is None else jnp.asarray(within)
+    prior = PublishedPrior(root, jnp.zeros(root.shape[0]), within, population)
     return LatentModel(prior, published_decoder(population.structure), residual, encoder=None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.records.subject import Subject
@@ -19,6 +19,7 @@ else:  # on the host until a program receives them: cutting them into blocks com
 Stacked = TypeVar("Stacked")
 SIZES = (4, 16, 64, 256)  # doses, levels and outputs are padded to one of these
 PIECES = (1, 4, 16, 64, 256)  # one piece: covariates are constant
+OCCASIONS = (1, 2, 4, 8, 16, 32, 64)
 TIGHT = range(4, 257, 4)
 BLOCKS = (1, 32, 256)  # subjects
 
@@ -38,7 +39,9 @@ class Record(eqx.Module):
     mask: Bool[Held, "*batch level"]
     change: Float[Held, "*batch piece"]  # a row of covariates holds from here on
     covariates: Float[Held, "*batch piece covariate"]
+    occasion: Int[Held, "*batch piece"]  # which of the occasions a piece belongs to
     paths: Paths = eqx.field(static=True)
+    occasions: int = eqx.field(static=True)  # there are, padding included
 
 
 def padded_size(count: int, sizes: Sequence[int] = SIZES) -> int:
@@ -55,16 +58,18 @@ def stack_records(
     undecided: float = 0.0,
     until_last_level: bool = True,
     tight: bool = False,
+    spare: int = 0,
 ) -> Record:
     """Pad and stack the records of several subjects.
 
     Args:
         subjects: The subjects.
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
-        until_last_level: Leave out doses after a subject's last level, which no level can tell
-            of; False keeps all, for predictions.
+        until_last_level: Leave out doses and occasions after a subject's last level, which no
+            level can tell of; False keeps all, for predictions.
         tight: Pad to the next multiple of 4 instead of a shared size: for training, and for
             cohorts so large that less padding saves more than one more program costs.
+        spare: Occasions beyond those of the records, for what is yet to come.
 
     Returns:
         A Record whose arrays have a leading axis (subject,).
@@ -77,6 +82,10 @@ def stack_records(
     table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
     levels = [s.levels for s in subjects]
     mask = np.stack([np.arange(level_size) < s.time.size for s in levels])
+    occasion = [
+        np.minimum(s.occasion, _told(s) - 1) if until_last_level else s.occasion for s in subjects
+    ]
+    occasions = padded_size(max((int(o[-1]) + 1 for o in occasion), default=1) + spare, OCCASIONS)
     fields: dict[str, Any] = {
         "doses": Doses(*table),
         "time": np.stack([_pad(s.time, level_size) for s in levels]),
@@ -86,8 +95,22 @@ def stack_records(
         "mask": mask,
         "change": np.stack([_hold(s.covariate_time[:, None], piece_size)[:, 0] for s in subjects]),
         "covariates": np.stack([_hold(s.covariates, piece_size) for s in subjects]),
+        "occasion": np.stack([_hold(o[:, None], piece_size)[:, 0] for o in occasion]),
     }
-    return Record(**fields, paths=Paths.of(Doses(*np.concatenate(doses, axis=1))))
+    paths = Paths.of(Doses(*np.concatenate(doses, axis=1)))
+    return Record(**fields, paths=paths, occasions=occasions)
+
+
+def told_occasions(subject: Subject) -> int:
+    """How many occasions a subject's levels can tell of, at least 1, padding included."""
+    return padded_size(_told(subject), OCCASIONS)
+
+
+def _told(subject: Subject) -> int:
+    if subject.levels.time.size == 0:
+        return 1
+    place = np.searchsorted(subject.covariate_time, subject.levels.time.max(), side="right") - 1
+    return int(subject.occasion[max(place, 0)]) + 1
 
 
 def _dose_rows(subject: Subject, until_last_level: bool, undecided: float) -> np.ndarray:

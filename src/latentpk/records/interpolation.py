@@ -1,6 +1,6 @@
 """Covariates between and beyond their records: filled, imputed, and cut into pieces."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,13 @@ class Pieces:
         time: Start of each piece on the running clock [h], shape (piece,).
         values: What holds from there on, shape (piece, covariate).
         start: Where each subject's pieces begin, shape (subject + 1,).
+        occasion: Index of each piece's occasion in its subject, shape (piece,).
     """
 
     time: np.ndarray
     values: np.ndarray
     start: np.ndarray
+    occasion: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,20 @@ def _cut(time: np.ndarray, values: np.ndarray, owner: np.ndarray, start: np.ndar
     changes = np.ones(len(time), bool)
     changes[1:] = (np.diff(owner) != 0) | (np.diff(values, axis=0) != 0).any(axis=1)
     kept = np.flatnonzero(changes)
-    return Pieces(time[kept], values[kept], np.searchsorted(owner[kept], start))
+    start = np.searchsorted(owner[kept], start)
+    return Pieces(time[kept], values[kept], start, np.zeros(len(kept), np.int64))
+
+
+def cut_at(pieces: Pieces, moments: Sequence[np.ndarray] | np.ndarray) -> Pieces:
+    """Begin a piece also at some moments of each subject [h]; what held before goes on."""
+    times, rows = [], []
+    for begin, end, at in zip(pieces.start[:-1], pieces.start[1:], moments, strict=True):
+        change = pieces.time[begin:end]
+        every = np.union1d(change, at)
+        times.append(every)
+        rows.append(begin + np.maximum(np.searchsorted(change, every, side="right") - 1, 0))
+    start, row = np.cumsum([0, *map(len, times)]), np.concatenate(rows)
+    return Pieces(np.concatenate(times), pieces.values[row], start, pieces.occasion[row])
 
 
 def _notice(findings: Findings, columns: Columns, rule: Rule, holes: list[str]) -> None:

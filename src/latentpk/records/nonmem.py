@@ -13,10 +13,12 @@ from latentpk.records.covariates import read_covariates
 from latentpk.records.definition import Derive, parse_derive
 from latentpk.records.derive import Plan, add_inputs, compute, final_columns, make_plan, report
 from latentpk.records.doses import expand_doses, note_repeated, read_doses
+from latentpk.records.elapsed import ELAPSED, add_elapsed, first_doses
 from latentpk.records.events import read_events
 from latentpk.records.findings import Findings
 from latentpk.records.interpolation import Pieces, Rule, interpolate
 from latentpk.records.levels import read_levels, tables
+from latentpk.records.occasions import cut, read_occasions
 from latentpk.records.options import Options
 from latentpk.records.renal import read_renal
 from latentpk.records.route import read_route
@@ -45,6 +47,8 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     condition_until: float | None = None,
     purpose: Literal["fit", "forecast", "dose"] = "fit",
     derive: Mapping[str, Any] | Derive | None = None,
+    occasions: Sequence[float] | None = None,
+    elapsed: Sequence[float] | None = None,
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Cohort:
@@ -71,6 +75,10 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
             CRCL, "creatinine_floor" [mg/dL] (with "creatinine_floor_age": above this age [y]
             only) and "renal_cap" [mL/min] its limits, "female" the code of SEX that is a woman
             (without: 1 is a man, 0 or 2 a woman).
+        occasions: For a model whose parameters vary between occasions, which OCC numbers: hours
+            after the first dose at which one begins where the file has no OCC, () for one occasion
+            in all; None does not look at OCC.
+        elapsed: Adds the covariate TAFD, hours since the first dose, which steps at these hours.
         max_bytes: Size of a file above which nothing is read.
         progress: Called with (done, total, label).
 
@@ -82,7 +90,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     """
     options = Options(
         covariates, interpolation, ties, impute, medians, dvid, route, blq, negative,
-        condition_until, purpose, derive,
+        condition_until, purpose, derive, occasions, elapsed,
     )  # fmt: skip
     options.check()
     tell = progress or (lambda done, total, label: None)
@@ -98,12 +106,21 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     events = read_events(findings, numbers(findings, "AMT"))
     clock = read_clock(findings, units, reset=events.reset)
     records = read_doses(findings, units, events=events)
+    clock, occasions = read_occasions(
+        findings, clock, events=events, records=records, starts=options.occasions
+    )
     levels = read_levels(findings, units, events=events, clock=clock, options=options)
     measured = levels.level if levels.level.any() else levels.output
     depot = read_route(findings, records, events=events, measured=measured, route=options.route)
     note_repeated(findings, events, clock, records)
     plan = make_plan(findings, options.covariates, parse_derive(options.derive))
     covariates, pieces = _covariates(findings, units, clock, options, plan)
+    pieces = cut(pieces, occasions)
+    if options.elapsed is not None:
+        first = first_doses(findings, clock, events)
+        pieces = add_elapsed(findings, pieces, first, options.elapsed)
+        kinds: tuple[Kind, ...] = (*covariates[1], "continuous")
+        covariates = (*covariates[0], ELAPSED), kinds
     check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
     findings.settle()
     tell(2, steps, _STEPS[2])
@@ -122,7 +139,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         doses=doses,
         levels=read,
         outputs=answered,
-        pieces=((pieces.time, pieces.values), pieces.start),
+        pieces=((pieces.time, pieces.values, pieces.occasion), pieces.start),
         renal=read_renal(
             findings,
             units,
@@ -144,6 +161,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         dvid=levels.dvid,
         derive=plan.used,
         computed=plan.sentences(),
+        occasional=options.occasions is not None,
     )
 
 

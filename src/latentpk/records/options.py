@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from latentpk.errors import InputError, Problem
 from latentpk.records.definition import Derive, derive_problems
 
@@ -34,6 +36,8 @@ class Options:
     condition_until: float | None
     purpose: str
     derive: Mapping[str, Any] | Derive | None = None
+    occasions: Sequence[float] | None = None
+    elapsed: Sequence[float] | None = None
 
     def check(self) -> None:
         """Raise InputError for a choice that there is not."""
@@ -49,5 +53,11 @@ class Options:
             rule, mend = "condition_until is a time in hours", "Give a number or leave it out"
             problems.append(Problem("argument condition_until", "it is nan", rule, mend))
         problems += derive_problems(self.derive)
+        for name in ("occasions", "elapsed"):
+            hours = np.asarray(getattr(self, name) or [], float)
+            if not (np.isfinite(hours).all() and (np.diff(hours, prepend=0.0) > 0).all()):
+                rule = f"{name} are increasing hours above 0"
+                found, mend = f"it is {getattr(self, name)!r}", "Give for instance (24, 48, 72)"
+                problems.append(Problem(f"argument {name}", found, rule, mend))
         if problems:
             raise InputError(problems, source="the arguments")

@@ -114,6 +114,7 @@ class Subject:
         outputs: What is to be answered.
         covariate_time: Start of each piece [h], shape (piece,); the first also holds before.
         covariates: Values from `covariate_time` on, internal units, shape (piece, covariate).
+        occasion: Index of each piece's occasion, from 0; all 0 for a model without, shape (piece,).
         renal: What is known of the kidneys beside the covariates.
     """
 
@@ -123,6 +124,7 @@ class Subject:
     outputs: OutputTable
     covariate_time: np.ndarray
     covariates: np.ndarray
+    occasion: np.ndarray
     renal: RenalState = field(default_factory=RenalState)
 
     def after(self, levels: int) -> "Subject":
@@ -144,10 +146,11 @@ class Subject:
             levels=LevelTable(**seen),
             covariate_time=self.covariate_time[:known],
             covariates=self.covariates[:known],
+            occasion=self.occasion[:known],
         )
 
 
-Bounded = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
+Bounded = tuple[tuple[np.ndarray, ...], np.ndarray]
 
 
 def split(
@@ -166,17 +169,19 @@ def split(
         doses: All doses, and where each subject's begin, shape (subject + 1,).
         levels: All levels, and where each subject's begin.
         outputs: All output rows, and where each subject's begin.
-        pieces: Covariate times and values of all subjects, and where each subject's begin.
+        pieces: Times, covariates and occasions of all pieces, and where each subject's begin.
         renal: What is known of each subject's kidneys.
 
     Returns:
         The subjects.
     """
-    (time, values), start = pieces
-    time.flags.writeable = values.flags.writeable = False
+    columns, start = pieces
+    for column in columns:
+        column.flags.writeable = False
     given, read, answered = _cut(doses), _cut(levels), _cut(outputs)
-    times, rows = _slices(time, start), _slices(values, start)
-    parts = zip(ids, given, read, answered, times, rows, renal, strict=True)
+    parts = zip(
+        ids, given, read, answered, *(_slices(c, start) for c in columns), renal, strict=True
+    )
     return tuple(Subject(*part) for part in parts)
 
 
@@ -210,6 +215,7 @@ class Cohort:
         dvid: DVID of the levels, None where the file has no DVID.
         derive: How covariates were computed, None where none was.
         computed: The same as sentences, one for each such covariate.
+        occasional: Whether occasions were looked for, as a model asks whose patients vary so.
     """
 
     subjects: tuple[Subject, ...]
@@ -223,6 +229,7 @@ class Cohort:
     dvid: float | None
     derive: Derive | None = None
     computed: tuple[str, ...] = ()
+    occasional: bool = False
 
     def __len__(self) -> int:
         return len(self.subjects)

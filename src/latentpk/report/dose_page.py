@@ -48,8 +48,8 @@ _LIMITS = [
     "the forecast wrong.",
     "Times, amounts and levels are believed as the file gives them. A dose charted but not given, "
     "or a level drawn from the infusion's line, cannot be seen here.",
-    "Kinetics are linear: one drug, one measured compartment, no saturable elimination, no "
-    "variability between occasions.",
+    "Kinetics are linear: one drug, one measured compartment, no saturable elimination. A patient "
+    "varies between occasions only where the model's card says how.",
     "The effect, the organism, allergies, interactions and other drugs are not considered.",
 ]
 

@@ -202,6 +202,8 @@ def _options(
         defaults.append(f"infusions of {infusions[0]:g} h (--infusion)")
     if wish.start is None:
         defaults.append("the first new dose when the next one is due (--start)")
+    if posterior.model.kappas:
+        defaults.append("the regimen in an occasion of its own, of which no level tells")
     practice = Practice(
         amounts=tuple(unit * amount for amount in amounts),
         intervals=intervals,

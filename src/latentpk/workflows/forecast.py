@@ -11,7 +11,7 @@ from latentpk.inference.posterior import Posteriors, PosteriorSettings, posterio
 from latentpk.inference.prediction import Part, Predictions, predict, predict_average
 from latentpk.inference.trust import Domain, Trust, gate_a, gate_b, gate_c
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import Record, stack_queries, stack_records
+from latentpk.models.record import Record, stack_queries, stack_records, told_occasions
 from latentpk.records.subject import Cohort, Subject
 
 Progress = Callable[[int, int, str], None]
@@ -107,15 +107,25 @@ def forecast_table(voices: Sequence[Voice], *, progress: Progress | None = None)
 
 
 def groups(subjects: Sequence[Subject]) -> list[list[int]]:
-    """Put subjects of ordinary length together and long ones by themselves."""
+    """Put subjects of ordinary length together and long ones by themselves, by their occasions."""
     long = [
         max(s.doses.time.size, s.outputs.time.size, s.covariate_time.size) > LONG for s in subjects
     ]
     return [
-        [i for i, is_long in enumerate(long) if is_long == kind]
+        [i for i in index if long[i] == kind]
         for kind in (False, True)
-        if kind in long
+        for index in by_occasions(subjects)
+        if kind in {long[i] for i in index}
     ]
+
+
+def by_occasions(subjects: Sequence[Subject]) -> list[list[int]]:
+    """Put subjects together whose levels tell of as many occasions.
+
+    They have as many random effects, and so the same draws whoever else is in the file.
+    """
+    told = [told_occasions(s) for s in subjects]
+    return [[i for i, one in enumerate(told) if one == count] for count in sorted(set(told))]
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -14,7 +14,7 @@ from latentpk.errors import InputError
 from latentpk.inference.averaging import Say
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
-from latentpk.inference.prediction import Predictions, predict, resample
+from latentpk.inference.prediction import Predictions, predict, resample, with_untold
 from latentpk.inference.trust import Trust, reasons, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
@@ -68,8 +68,9 @@ class Posterior:
 
     def patient(self) -> Patient:
         """The record with all its doses and the draws, as exposures are computed from."""
-        record = jax.tree_util.tree_map(lambda x: x[0], self._record())
-        return Patient(self.model, record, self.found.eps[0], self.found.weight[0])
+        record = jax.tree_util.tree_map(lambda x: x[0], self._record(spare=1))
+        eps = with_untold(self.found.eps[0], self.model.dimension(record), self.seed)
+        return Patient(self.model, record, eps, self.found.weight[0])
 
     @property
     def mode(self) -> Float[np.ndarray, " effect"]:
@@ -82,7 +83,10 @@ class Posterior:
 
     @property
     def map(self) -> dict[str, float]:
-        """Parameters at the highest mode (MAP), a point and no posterior; compartment only."""
+        """Parameters at the highest mode (MAP), a point and no posterior; compartment only.
+
+        As `parameters` they are the patient's own, about which occasions vary.
+        """
         names = self._names()
         return dict(zip(names, np.exp(self._latent(self._mode[None]))[0].tolist(), strict=True))
 
@@ -98,12 +102,16 @@ class Posterior:
     @property
     def typical(self) -> dict[str, float]:
         """Parameters at the prior's location with the last covariates; compartment only."""
-        names, origin = self._names(), np.zeros((1, self.found.eps.shape[2]))
+        names, origin = self._names(), np.zeros((1, self.model.effects))
         return dict(zip(names, np.exp(self._latent(origin))[0].tolist(), strict=True))
 
     @property
     def parameters(self) -> pl.DataFrame:
-        """Evenly weighted posterior draws of the parameters (L/h, L, 1/h, h); compartment only."""
+        """Evenly weighted posterior draws of the parameters (L/h, L, 1/h, h); compartment only.
+
+        Where patients vary between occasions these are the patient's own, about which occasions
+        vary; an exposure counts that variation too.
+        """
         names = self._names()
         return pl.DataFrame(np.exp(self._latent(resample(self.found)[0])), schema=list(names))
 
@@ -120,13 +128,14 @@ class Posterior:
         model, record = self.model, self._record()
         first = jax.tree_util.tree_map(lambda x: x[0], record)
         location = np.asarray(model.location(first))[-1]
-        return location + eps @ np.asarray(model.prior.chol()).T
+        return location + eps[:, : model.effects] @ np.asarray(model.prior.chol()).T
 
-    def _record(self) -> Record:
+    def _record(self, *, spare: int = 0) -> Record:
         return stack_records(
             [self.subject],
             undecided=self.undecided,
             until_last_level=False,
+            spare=spare if self.model.kappas else 0,
             tight=self.model.decoder.simulated,
         )
 

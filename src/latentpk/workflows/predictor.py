@@ -23,7 +23,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
-from latentpk.workflows.forecast import Judge, Voice, forecast_table
+from latentpk.workflows.forecast import Judge, Voice, by_occasions, forecast_table
 from latentpk.workflows.patient import Posterior
 
 Progress = Callable[[int, int, str], None]
@@ -91,12 +91,15 @@ class Predictor:
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
             tight = self.model.decoder.simulated  # a step more costs more than a program more
-            records = stack_records(block, undecided=self.undecided, tight=tight)
-            found = posteriors(self.model, records, settings)
-            for i, subject in enumerate(block):
-                gates = judge(found, i, subject)
-                one = rows(found, [i])
-                yield Posterior(self.model, subject, one, self.undecided, gates, seed)
+            told: dict[int, Posterior] = {}
+            for index in by_occasions(block):
+                few = [block[i] for i in index]
+                records = stack_records(few, undecided=self.undecided, tight=tight)
+                found = posteriors(self.model, records, settings)
+                for row, i in enumerate(index):
+                    gates, one = judge(found, row, block[i]), rows(found, [row])
+                    told[i] = Posterior(self.model, block[i], one, self.undecided, gates, seed)
+            yield from (told[i] for i in range(len(block)))
 
     def flattened(self, weight: float) -> "Predictor":
         r"""The same population with a flatter prior, for a patient unlike those it was built on.
@@ -164,8 +167,13 @@ class Predictor:
         """Refuse a cohort that was read for another model.
 
         Raises:
-            InputError: Its covariates are not this model's.
+            InputError: Its covariates are not this model's, or its occasions were not looked for.
         """
+        if self.model.kappas and not cohort.occasional:
+            raise InputError(
+                "In this model patients vary between occasions, and none were looked for. "
+                "Read the table with read_nonmem(data, **predictor.reading, purpose='forecast')."
+            )
         if cohort.covariate_names != self.covariates:
             raise InputError(
                 f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
@@ -184,14 +192,18 @@ def published_predictor(card: LibraryModel) -> Predictor:
     model = build_published(population)
     ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
-    middle = jnp.array([c.sample.middle for c in card.required])
-    typical = np.exp(np.asarray(model.prior.location(middle)))
+    # TAFD, where there is one, comes last: the typical patient has just begun
+    middle = np.zeros(len(population.covariates))
+    middle[: len(card.required)] = [c.sample.middle for c in card.required]
+    typical = np.exp(np.asarray(model.prior.location(jnp.asarray(middle))))
     return Predictor(
         name=card.name,
         model=model,
         reading={
             "covariates": [c.name for c in card.required],
             "interpolation": "locf",
+            "occasions": population.occasions and population.occasions.starts,
+            "elapsed": population.hours or None,
         },
         covariates=tuple(population.covariates),
         undecided=float(structure_of(population.structure).oral),

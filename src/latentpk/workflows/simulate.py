@@ -17,11 +17,14 @@ from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design, LogNormal, is_whole
 from latentpk.models.published import (
+    PopulationModel,
     ResidualError,
     loading,
     log_typical,
+    occasion_loading,
     published_decoder,
 )
+from latentpk.records.elapsed import ELAPSED
 from latentpk.units import Units, parse_units
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
@@ -36,7 +39,9 @@ class Simulation:
 
     Attributes:
         records: NONMEM columns ID TIME EVID MDV CMT AMT RATE DV, then covariates; h, mg, mg/L.
-        parameters: ID and each subject's true parameters (L/h, L, 1/h, h).
+            OCC where the model's patients vary between occasions.
+        parameters: ID and each subject's true parameters (L/h, L, 1/h, h); where they change, one
+            row for each TIME [h] from which they hold, with its OCC.
         concentrations: ID, TIME [h] and the noise-free CONC [mg/L] of every level.
     """
 
@@ -52,6 +57,7 @@ class _Patient:
     id: int
     covariates: dict[str, float]
     effects: np.ndarray  # (effect,), standard normal
+    kappas: np.ndarray  # (occasion, kappa), standard normal
     schedule: Schedule
     noise: np.random.Generator
 
@@ -153,23 +159,56 @@ def _simulate_block(
     records, truths = [], []
     for patient, curve in zip(patients, curves, strict=True):
         levels = _measure(curve, model.population.residual, design.lloq, patient.noise)
-        records.append(_records(patient, design, levels))
+        records.append(_records(patient, design, levels, model.population))
         times = patient.schedule.levels
         truths.append({"ID": np.full(times.size, patient.id), "TIME": times, "CONC": curve})
     whole = [pl.col(c.name).cast(pl.Int64) for c in model.covariates if is_whole(c.sample)]
-    names = [name.upper() for name in model.population.names]
-    table = pl.DataFrame({"ID": [patient.id for patient in patients]})
     return (
         pl.concat([pl.DataFrame(columns) for columns in records]).with_columns(whole),
-        table.with_columns(pl.Series(n, parameters[:, k]) for k, n in enumerate(names)),
+        _truth(model.population, patients, parameters),
         pl.concat([pl.DataFrame(columns) for columns in truths]),
     )
 
 
+def _truth(
+    population: PopulationModel, patients: list[_Patient], parameters: np.ndarray
+) -> pl.DataFrame:
+    """The parameters that held in each patient's course, shape (subject, piece, parameter)."""
+    change = _changes(population)
+    rows = [(i, k) for i, p in enumerate(patients) for k in np.flatnonzero(change < p.schedule.end)]
+    subject, piece = np.array(rows).T
+    columns: dict[str, np.ndarray] = {"ID": np.array([p.id for p in patients])[subject]}
+    if len(change) > 1:
+        columns["TIME"] = change[piece]
+    if population.occasions is not None:
+        columns["OCC"] = 1 + _occasion_at(population, change)[piece]
+    for k, name in enumerate(population.names):
+        columns[name.upper()] = parameters[subject, piece, k]
+    return pl.DataFrame(columns)
+
+
+def _changes(population: PopulationModel) -> np.ndarray:
+    """Hours after the first dose from which parameters hold, the first 0."""
+    starts = () if population.occasions is None else population.occasions.starts
+    return np.array(sorted({0.0, *starts, *population.hours}))
+
+
+def _occasion_at(population: PopulationModel, time: np.ndarray) -> np.ndarray:
+    """Index of the occasion at times [h] after the first dose."""
+    starts = () if population.occasions is None else population.occasions.starts
+    return np.searchsorted(np.asarray(starts, float), time, side="right")
+
+
+def _kappas(population: PopulationModel) -> tuple[int, int]:
+    """Occasions of a course, and effects of each."""
+    occasions = population.occasions
+    return (0, 0) if occasions is None else (len(occasions.starts) + 1, len(occasions.parameters))
+
+
 def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patient:
     # separate streams: another design leaves the patient's covariates and effects as they are
-    streams = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(4)
-    covariate, effect, schedule, noise = (np.random.default_rng(stream) for stream in streams)
+    streams = np.random.SeedSequence(seed, spawn_key=(index,)).spawn(5)
+    covariate, effect, schedule, noise, kappa = map(np.random.default_rng, streams)
     covariates: dict[str, float] = {}
     for spec in model.covariates:
         covariates[spec.name] = _draw_covariate(spec, covariates, covariate)
@@ -177,6 +216,7 @@ def _draw(model: LibraryModel, design: Design, seed: int, index: int) -> _Patien
         id=index + 1,
         covariates=covariates,
         effects=effect.standard_normal(len(model.population.variability.parameters)),
+        kappas=kappa.standard_normal(_kappas(model.population)),
         schedule=draw_schedule(design, covariates, schedule),
         noise=noise,
     )
@@ -191,11 +231,12 @@ def _draw_covariate(spec: Covariate, known: dict[str, float], random: np.random.
 def _concentrations(
     model: LibraryModel, design: Design, patients: list[_Patient]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Compute true parameters (subject, parameter) and each subject's noise-free levels [mg/L]."""
+    """True parameters (subject, piece, parameter) and each subject's noise-free levels [mg/L]."""
     latent = _latent(model, patients)
     doses = _doses(patients, model.salt_factor, oral=design.dosing.route == "oral")
     times = _stack([patient.schedule.levels for patient in patients])
-    program = _program(model.population.structure, Paths.of(doses))
+    change = tuple(_changes(model.population).tolist())
+    program = _program(model.population.structure, Paths.of(doses), change)
     padding = _BLOCK - len(patients)  # one compiled program for every block
     curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, latent)))
     values = np.maximum(np.asarray(curves), 0.0)  # rounding may leave -1e-18 before the lag
@@ -204,22 +245,34 @@ def _concentrations(
 
 
 def _latent(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
-    """Log parameters of each patient, shape (subject, parameter)."""
+    """Log parameters of each patient, shape (subject, piece, parameter)."""
     population = model.population
-    rows = [[patient.covariates[name] for name in population.covariates] for patient in patients]
-    covariates = np.array(rows, float).reshape(len(patients), len(population.covariates))
-    typical = jax.vmap(log_typical(population))(jnp.asarray(covariates))
-    effects = np.stack([patient.effects for patient in patients])
-    return np.asarray(typical) + effects @ loading(population).T
+    change = _changes(population)
+    rows = [
+        [(patient.covariates | {ELAPSED: hour})[name] for name in population.covariates]
+        for patient in patients
+        for hour in change
+    ]
+    covariates = np.array(rows, float).reshape(len(rows), len(population.covariates))
+    typical = np.asarray(jax.vmap(log_typical(population))(jnp.asarray(covariates)))
+    effects = np.stack([patient.effects for patient in patients]) @ loading(population).T
+    logs = typical.reshape(len(patients), len(change), -1) + effects[:, None]
+    within = occasion_loading(population)
+    if within is not None:
+        kappas = np.stack([patient.kappas for patient in patients])
+        logs = logs + (kappas @ within.T)[:, _occasion_at(population, change)]
+    return logs
 
 
 @cache
-def _program(structure: str, paths: Paths) -> Callable[..., Float[Array, "subject time"]]:
+def _program(
+    structure: str, paths: Paths, change: tuple[float, ...]
+) -> Callable[..., Float[Array, "subject time"]]:
     decoder = published_decoder(structure)
 
     def one(doses: Doses, time: Array, z: Array) -> Array:
-        change, order = jnp.zeros(1), jnp.full_like(time, jnp.inf)
-        return decoder.concentration(z[None], change, doses, time, order, paths=paths)
+        order = jnp.full_like(time, jnp.inf)
+        return decoder.concentration(z, jnp.array(change), doses, time, order, paths=paths)
 
     return jax.jit(jax.vmap(one))
 
@@ -265,7 +318,9 @@ def _measure_one(
             return value
 
 
-def _records(patient: _Patient, design: Design, levels: np.ndarray) -> dict[str, object]:
+def _records(
+    patient: _Patient, design: Design, levels: np.ndarray, population: PopulationModel
+) -> dict[str, object]:
     plan = patient.schedule
     dose = np.r_[np.ones(plan.times.size, bool), np.zeros(plan.levels.size, bool)]
     time = np.r_[plan.times, plan.levels]
@@ -289,6 +344,8 @@ def _records(patient: _Patient, design: Design, levels: np.ndarray) -> dict[str,
         columns["LLOQ"] = np.full(time.size, design.lloq)
         dv = np.where(dv < design.lloq, design.lloq, dv)
     columns["DV"] = dv
+    if population.occasions is not None:
+        columns["OCC"] = 1 + _occasion_at(population, time)
     columns |= {name: np.full(time.size, value) for name, value in patient.covariates.items()}
     sorted_columns: dict[str, object] = {name: value[order] for name, value in columns.items()}
     sorted_columns["DV"] = pl.Series(columns["DV"][order], nan_to_null=True)
