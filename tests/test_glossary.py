@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.systems import parse_system
 from latentpk.records.table import RESERVED
 from latentpk.workflows.card import UNITS
 
@@ -38,11 +39,15 @@ def test_every_column_of_a_file_is_explained(column):
 
 def test_every_parameter_is_explained_with_its_unit():
     units = {code: unit for _, unit, code in ROWS}
-    names = itertools.chain.from_iterable(
-        Structure.parse(text).names for text in ("3c-oral-lag-f", "1c-iv", "2c-oral")
+    linear = (Structure.parse(text) for text in ("3c-oral-lag-f", "1c-iv", "2c-oral"))
+    systems = (
+        *("2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium", "ehc", "ehc-binding"),
+        *("transit3", "dual-absorption"),
     )
-    for name in names:
-        assert units[name] == {"f": "1"}.get(name, UNITS[name])
+    every = (*linear, *map(parse_system, systems))
+    for name in itertools.chain.from_iterable(one.names for one in every):
+        unit = UNITS[name]
+        assert units[name] == ("1" if unit.startswith("(") else unit)
 
 
 def test_every_column_of_a_forecast_is_explained(fitted, patients, forecast):

@@ -5,7 +5,8 @@ import pytest
 from tests.dosing.conftest import GOLDEN
 
 from latentpk.dosing.exposure import Mixture
-from latentpk.dosing.recommend import DoseOptions, due, recommend, usual_interval
+from latentpk.dosing.history import due, usual_interval
+from latentpk.dosing.recommend import DoseOptions, recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError
@@ -82,18 +83,18 @@ def trough_loss(patient, interval, amount, aim):
 def test_a_window_in_time_counts_what_was_given_before(posterior):
     """Superposition by the decoder itself: history and plan together."""
     from latentpk.dosing.exposure import areas
-    from latentpk.dosing.recommend import _both
+    from latentpk.dosing.history import both
     from latentpk.dosing.regimen import schedule
 
     found = recommend(posterior, AUC, DoseOptions(PRACTICE, at=72.0, start=48.0))
     best = found.alternatives[0]
     plan = schedule(best.regimen, 48.0, 96.0, 0.0)
     patient = posterior.patient()
-    whole = areas(patient.given(_both(patient.record.doses, plan)), 72.0, 96.0)
+    whole = areas(patient.given(both(patient.record.doses, plan)), 72.0, 96.0)
     assert best.probability == pytest.approx(
         patient.weight @ ((whole >= 400) & (whole <= 600)), abs=1e-9
     )
-    first = areas(patient.given(_both(patient.record.doses, plan)), 48.0, 72.0)
+    first = areas(patient.given(both(patient.record.doses, plan)), 48.0, 72.0)
     assert best.first_day.lo < patient.weight @ first < best.first_day.hi
 
 

@@ -1,7 +1,13 @@
 import pytest
 from pydantic import ValidationError
 
-from latentpk.models.config import CovariateConfig, GridConfig, KernelConfig, ModelConfig
+from latentpk.models.config import (
+    CovariateConfig,
+    GridConfig,
+    KernelConfig,
+    MechanisticConfig,
+    ModelConfig,
+)
 
 
 def test_a_setting_cannot_change():
@@ -21,6 +27,7 @@ def test_a_setting_cannot_change():
         (CovariateConfig, {"name": "WT", "center": float("nan")}),
         (CovariateConfig, {"name": "WT", "kind": "ordinal"}),
         (ModelConfig, {"decoder": {"name": "spline"}}),
+        (MechanisticConfig, {"structure": "2c-iv"}),
         (ModelConfig, {"decoder": {"name": "kernel"}, "residual": "combined3"}),
         (ModelConfig, {}),
     ],
@@ -47,6 +54,7 @@ def test_a_covariate_fills_one_entry_a_categorical_one_per_code_but_the_first(co
     "decoder",
     [
         {"name": "compartment", "structure": "2c-iv"},
+        {"name": "mechanistic", "structure": "tmdd"},
         {"name": "kernel", "sites": 3, "absorption": 2},
         {"name": "grid", "horizon": 12.0},
     ],

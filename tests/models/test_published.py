@@ -171,6 +171,36 @@ def test_loading_reproduces_the_covariance_and_leaves_fixed_parameters_at_zero()
     assert covariance[0, 1] == pytest.approx(0.01, rel=1e-12)
 
 
+def test_a_parameter_may_share_the_random_effect_of_another():
+    population = read_model("voriconazole-friberg-2012").population
+    root = dict(zip(population.names, loading(population), strict=True))
+    np.testing.assert_allclose(root["vmax"], 0.584 * root["km"])
+    assert root["km"][0] == pytest.approx(1.36)
+
+
+def test_nonlinear_models_have_the_numbers_their_papers_print():
+    adult = values("voriconazole-friberg-2012", WT=70, CYP2C19_IM=0, CYP2C19_PM=0)
+    assert adult["vmax"] == pytest.approx(114)
+    assert adult["vinh"] == pytest.approx(0.818, abs=5e-4)
+    assert adult["fodds"] / (1 + adult["fodds"]) == pytest.approx(0.642, abs=5e-4)
+    slow = values("voriconazole-friberg-2012", WT=70, CYP2C19_IM=1, CYP2C19_PM=0)
+    assert slow["vinh"] == pytest.approx(1)
+
+    molar = 0.3203  # mg in 1 umol of mycophenolic acid
+    kidney = values("mycophenolate-dewinter-2009", CRCL=25, ALB=0.6 * 66.5, CSA=1)
+    assert kidney["koff"] / kidney["kon"] / molar == pytest.approx(1100, rel=0.01)
+    assert kidney["koffm"] / kidney["konm"] / molar == pytest.approx(7000, rel=0.01)
+    assert kidney["bmax"] / molar == pytest.approx(45200, rel=0.005)
+    assert kidney["clm"] == pytest.approx(2.14, abs=0.005)
+    assert kidney["kbile"] == pytest.approx(0.000159, abs=5e-7)
+
+    molar = 0.15  # mg in 1 nmol of omalizumab
+    atopic = values("omalizumab-hayashi-2007", WT=61.1, IGE=482.4)
+    assert atopic["base"] / molar * 190 == pytest.approx(482.4)
+    assert atopic["kin"] / molar * 190 / 1000 == pytest.approx(0.0303, rel=1e-3)
+    assert atopic["kd0"] / molar == pytest.approx(1.07)
+
+
 def test_residual_formula_says_which_combined_it_is():
     two = ResidualError(kind="combined2", additive=3.4, proportional=0.227)
     assert two.formula() == "sd = sqrt(3.4^2 + (0.227 f)^2) mg/L"

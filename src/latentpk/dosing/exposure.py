@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from latentpk.dosing.metric import Metric
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import PIECES, SIZES, Record, padded_size
+from latentpk.models.record import PIECES, SIZES, TIGHT, Record, padded_size
 
 Parts = tuple[Float[np.ndarray, "time draw"], ...]
 POINTS = 241  # of a window, beside its events: every 6 minutes of a day
@@ -41,7 +41,7 @@ class Patient:
 
     def given(self, doses: Doses) -> "Patient":
         """The same patient with other doses, padded to a compiled size."""
-        padded = _padded(doses)
+        padded = _padded(doses, TIGHT if self.model.decoder.simulated else SIZES)
         return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
 
     def settled(self) -> "Patient":
@@ -83,6 +83,13 @@ class Patient:
         whole = np.zeros((1, self.eps.shape[1]))
         whole[0, : mode.size] = mode
         return Patient(self.model, self.record, whole, np.ones(1))
+
+    def beside(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
+        """The same patient with the mode as a first draw, of weight 0, as in `at_mode`."""
+        first = np.zeros((1, self.eps.shape[1]))
+        first[0, : mode.size] = mode
+        eps, weight = np.concatenate([first, self.eps]), np.append(0.0, self.weight)
+        return Patient(self.model, self.record, eps, weight)
 
     def _with(self, record: Record) -> "Patient":
         return Patient(self.model, record, self.eps, self.weight)
@@ -203,6 +210,15 @@ def areas(patient: Seen, start: float, end: float) -> Float[np.ndarray, " draw"]
     return np.maximum(_joined(found), 0.0)
 
 
+def few(patient: Seen, draws: int) -> Seen:
+    """The same patient with at most so many draws, evenly weighted, by systematic resampling."""
+    weight = patient.weight
+    if weight.size <= draws:
+        return patient
+    index = np.searchsorted(np.cumsum(weight) / weight.sum(), (np.arange(draws) + 0.5) / draws)
+    return patient.some(np.minimum(index, weight.size - 1))
+
+
 def _joined(parts: Sequence[Array]) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts])
 
@@ -256,10 +272,13 @@ def _of_window(
 ) -> Float[np.ndarray, " draw"]:
     """A metric read off every draw's curve over a window."""
     doses = patient.record.doses
+    simulated = any(part.model.decoder.simulated for part in patient.parts)
     if metric.kind == "ft_mic":
-        window = Window.of(start, end, doses)
+        window = Window.of(start, end, doses, COARSE if simulated else POINTS)
         return of_curve(metric, window, heights(patient, window))
     window = Window.of(start, end, doses, COARSE)
+    if simulated:  # a second look costs as much
+        return of_curve(metric, window, heights(patient, window))
     sign = 1.0 if metric.kind == "peak" else -1.0
     moments = window.time, window.order
     found = [
@@ -354,7 +373,9 @@ def quantiles(
 def _heights(model: LatentModel, record: Record, eps: Any, time: Any, order: Any) -> Array:
     location = model.location(record)
     moments = jnp.asarray(time), jnp.asarray(order)
-    return jax.vmap(lambda e: model.concentration(e, location, record, *moments))(jnp.asarray(eps))
+    return model.over_draws(
+        lambda e: model.concentration(e, location, record, *moments), jnp.asarray(eps)
+    )
 
 
 @eqx.filter_jit
@@ -385,13 +406,13 @@ def _extreme(model: LatentModel, record: Record, eps: Any, moments: Any, sign: A
 def _areas(model: LatentModel, record: Record, eps: Any, start: Any, end: Any) -> Array:
     location = model.location(record)
     window = jnp.asarray(start), jnp.asarray(end)
-    return jax.vmap(lambda e: model.auc(e, location, record, *window))(jnp.asarray(eps))
+    return model.over_draws(lambda e: model.auc(e, location, record, *window), jnp.asarray(eps))
 
 
-def _padded(doses: Doses) -> Doses:
+def _padded(doses: Doses, sizes: Sequence[int]) -> Doses:
     """Pad to a compiled size by doses of nothing, so late that no curve is computed for them."""
     size = doses.time.shape[0]
     alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
-    short = 0 if alone else padded_size(max(size, 1), SIZES) - size
+    short = 0 if alone else padded_size(max(size, 1), sizes) - size
     fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
     return Doses(*fields)._replace(time=np.pad(doses.time, (0, short), constant_values=LATE))

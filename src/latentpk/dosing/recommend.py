@@ -3,38 +3,23 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
-from scipy.optimize import minimize_scalar
 
 from latentpk.compilation import threads
-from latentpk.dosing.exposure import (
-    COARSE,
-    Seen,
-    Window,
-    at_steady_state,
-    heights,
-    measure,
-    of_sums,
-    quantiles,
-    steady,
-)
+from latentpk.dosing.exposure import Seen, Window, few, heights
+from latentpk.dosing.history import due, put_on, until, usual_interval
+from latentpk.dosing.lines import Line, Lines, Spread, spread
 from latentpk.dosing.metric import DAY, At, Metric
-from latentpk.dosing.regimen import Practice, Regimen, schedule
+from latentpk.dosing.regimen import Practice, Regimen
 from latentpk.dosing.sample import NextSample, next_sample
 from latentpk.dosing.target import Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust, reasons, worst
-from latentpk.kinetics.doses import Doses
-from latentpk.models.record import take
 
-BAND = (0.05, 0.5, 0.95)
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
-DOUBLINGS = 60
-NEGLIGIBLE = 1e-12
+FEW = 256  # evenly weighted draws that stand for a posterior where each course is simulated
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
@@ -75,15 +60,6 @@ class DoseOptions:
     start: float | None = None
     depot: float = 0.0
     sample: bool = True
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A quantity under the posterior: its median, and its 5 and 95 % quantiles."""
-
-    median: float
-    lo: float
-    hi: float
 
 
 @dataclass(frozen=True)
@@ -140,6 +116,7 @@ class Recommendation:
         hold_until: When the concentration will have fallen far enough to dose again [h]; None
             where nothing need be waited for.
         next_sample: When to draw the next level; None where not asked.
+        draws: Draws that the regimens were judged by.
     """
 
     verdict: str
@@ -153,6 +130,7 @@ class Recommendation:
     optimal_amount: tuple[dict[str, float], ...]
     hold_until: float | None
     next_sample: NextSample | None
+    draws: int
 
 
 def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Recommendation:
@@ -167,16 +145,19 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
         Ranked alternatives with their chances; none where a gate refuses.
 
     Raises:
-        InputError: An empty grid, a decoder that does not add doses up, a cumulative area at
-            steady state.
+        InputError: An empty grid, a decoder that cannot tell what another regimen does, a
+            cumulative area at steady state.
     """
     patient = posterior.patient()
-    if not all(part.model.decoder.linear for part in patient.parts):
+    decoders = [part.model.decoder for part in patient.parts]
+    if not all(decoder.linear or decoder.simulated for decoder in decoders):
         raise InputError(
-            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
-            "decoder), and regimens are not judged yet. Write the planned doses into the file and "
-            "ask `exposure` or `forecast`, or fit with --decoder compartment or kernel."
+            "The grid decoder cannot tell what another regimen does. Write the planned doses into "
+            "the file and ask `exposure` or `forecast`, or fit with --decoder compartment or "
+            "kernel."
         )
+    if any(decoder.simulated for decoder in decoders):
+        patient = few(patient, FEW)
     if target.measure.kind == "auc_cum" and options.at == "ss":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
     regimens = options.practice.grid()
@@ -193,127 +174,28 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
         optimal_amount=(),
         hold_until=None,
         next_sample=None,
+        draws=patient.weight.size,
     )
     if answer.verdict == "refuse":
         return answer
-    before = _until(patient, start)
+    before = until(patient, start)
     judge = _Judge(before, target, options, start)
     ranked = sorted(judge.alternatives(regimens), key=judge.rank)
     best = ranked[0]
-    sample = None
+    sample, doubt = None, judge.exposures(best.regimen).doubt(best.regimen)
     if options.sample:
         values = judge.exposures(best.regimen).of([best.regimen])[0]
         sample = next_sample(judge.given(best.regimen), values, start, best.regimen.interval)
     return replace(
         answer,
-        reasons=(*answer.reasons, *_limits_hit(best, regimens)),
+        verdict="caution" if doubt else answer.verdict,
+        reasons=(*answer.reasons, *([doubt] if doubt else []), *_limits_hit(best, regimens)),
         alternatives=tuple(ranked),
         recommended=0,
         optimal_amount=tuple(judge.optimal(regimens)),
         hold_until=_hold(before, target, start),
         next_sample=sample,
     )
-
-
-def due(patient: Seen) -> float:
-    """When the next dose is due [h]: an interval after the last one, not before the last level."""
-    doses, levels = patient.record.doses, patient.record.time[np.asarray(patient.record.mask)]
-    given = _times_given(doses)
-    latest = float(np.max(levels, initial=-np.inf))
-    if given.size == 0:
-        return latest if np.isfinite(latest) else 0.0
-    return max(float(given[-1]) + (usual_interval(patient) or 0.0), latest)
-
-
-def usual_interval(patient: Seen) -> float | None:
-    """The interval of the last doses [h]: their II, else the gap between them; None if unknown."""
-    doses = patient.record.doses
-    given = np.unique(_times_given(doses))
-    if given.size == 0:
-        return None
-    last = np.asarray(doses.time) == given[-1]
-    stated = np.asarray(doses.interval)[last & (np.asarray(doses.steady) > 0)]
-    if stated.size and stated.max() > 0:
-        return float(stated.max())
-    return float(given[-1] - given[-2]) if given.size > 1 else None
-
-
-def last_dose(patient: Seen) -> tuple[float, float, float]:
-    """Amount [mg], duration [h] and site (1 absorption, 0 central) of the last dose.
-
-    Raises:
-        InputError: No dose was given.
-    """
-    doses = patient.record.doses
-    given = np.flatnonzero((np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0))
-    if given.size == 0:
-        raise InputError("A patient without any dose has no regimen. Give one with `dose`.")
-    last = given[np.argmax(np.asarray(doses.time)[given])]
-    amount, duration, depot = (
-        float(np.asarray(field)[last]) for field in (doses.amount, doses.duration, doses.depot)
-    )
-    return amount, duration, depot
-
-
-@dataclass(frozen=True, eq=False)
-class _Straight:
-    """An exposure linear in the amounts: history + amount x unit + (loading - amount) x first."""
-
-    base: Float[np.ndarray, " draw"]
-    unit: Float[np.ndarray, " draw"]
-    first: Float[np.ndarray, " draw"]
-
-    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
-        """Exposures of every regimen and draw."""
-        rows = _amounts(regimens)
-        return rows @ np.stack([self.base, self.unit, self.first])
-
-    def spreads(
-        self,
-        regimens: Sequence[Regimen],
-        values: Float[np.ndarray, "regimen draw"],
-        weight: Float[np.ndarray, " draw"],
-    ) -> list[Spread]:
-        """Spread of each regimen's exposures; without a history all draws keep their order."""
-        if self.base.any() or self.first.any():
-            return [spread(row, weight) for row in values]
-        unit = spread(self.unit, weight)
-        return [
-            Spread(one.amount * unit.median, one.amount * unit.lo, one.amount * unit.hi)
-            for one in regimens
-        ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Curved:
-    """An exposure read off curves that are linear in the amounts."""
-
-    metric: Metric
-    window: Window
-    parts: dict[int, Float[np.ndarray, "time draw"]]  # by column of `_amounts`; absent: zero
-
-    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
-        """Exposures of every regimen and draw."""
-        amounts = _amounts(regimens)[:, list(self.parts)]
-        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts)
-
-    def spreads(
-        self,
-        regimens: Sequence[Regimen],
-        values: Float[np.ndarray, "regimen draw"],
-        weight: Float[np.ndarray, " draw"],
-    ) -> list[Spread]:
-        """Spread of each regimen's exposures."""
-        return [spread(row, weight) for row in values]
-
-
-_Line = _Straight | _Curved
-
-
-def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
-    """What history, unit and first dose are multiplied by."""
-    extra = [0.0 if r.loading is None else r.loading - r.amount for r in regimens]
-    return np.array([[1.0, r.amount, more] for r, more in zip(regimens, extra, strict=True)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +208,8 @@ class _Judge:
     start: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_lines", {})
+        lines = Lines(self.patient, self.start, self.options.depot, self.options.practice)
+        object.__setattr__(self, "_lines", lines)
 
     def alternatives(self, regimens: Sequence[Regimen]) -> list[Alternative]:
         """Every regimen, judged; with loading doses where the ward gives them."""
@@ -357,7 +240,7 @@ class _Judge:
         line, early = self.exposures(regimens[0]), self.first_day(regimens[0])
         values, first = line.of(regimens), early.of(regimens)
         exposure, first_day = (
-            one.spreads(regimens, found, weight) for one, found in ((line, values), (early, first))
+            one.spreads(regimens, found) for one, found in ((line, values), (early, first))
         )
         within = (values >= target.low) & (values <= (target.high or np.inf))
         inside = within @ weight
@@ -389,11 +272,11 @@ class _Judge:
             for part, own, inside in each
         )
 
-    def exposures(self, regimen: Regimen) -> _Line:
+    def exposures(self, regimen: Regimen) -> Line:
         """The target's metric at the time asked."""
         return self._line(regimen, self.target.measure, self.options.at)
 
-    def first_day(self, regimen: Regimen) -> _Line:
+    def first_day(self, regimen: Regimen) -> Line:
         """The target's metric over the first 24 h."""
         metric = self.target.measure
         if metric.kind == "auc_cum":
@@ -402,63 +285,9 @@ class _Judge:
             return self._line(regimen, metric, self.start)
         return self._line(regimen, replace(metric, hours=DAY), self.start)
 
-    def _line(self, regimen: Regimen, metric: Metric, at: At) -> _Line:
-        key = (regimen.interval, regimen.infusion, metric, at)
-        lines: dict[Any, _Line] = vars(self)["_lines"]
-        if key not in lines:
-            lines[key] = (
-                self._steady(regimen, metric) if at == "ss" else self._window(regimen, metric, at)
-            )
-        return lines[key]
-
-    def _steady(self, regimen: Regimen, metric: Metric) -> _Line:
-        one = steady(regimen.interval, regimen.infusion, self.options.depot)
-        patient = self.patient.settled().given(one)
-        none = np.zeros(self.patient.weight.size)
-        if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
-            return _Straight(none, at_steady_state(metric, patient, regimen.interval), none)
-        window = Window.of(0.0, regimen.interval, one, COARSE)
-        return _Curved(metric, window, {1: _turned(heights(patient, window))})
-
-    def _window(self, regimen: Regimen, metric: Metric, at: float) -> _Line:
-        end = at if metric.kind == "auc_cum" else at + metric.hours
-        plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self._depot)
-        first = Doses(*(field[:1] for field in plan))
-        patients = {0: self.patient, 1: self.patient.given(plan)}
-        if self.options.practice.loading:
-            patients[2] = self.patient.given(first)
-        lines: dict[Any, Any] = vars(self)["_lines"]
-        if metric.kind in ("auc", "average", "auc_cum"):
-            begin = float(np.min(_times_given(self.patient.record.doses), initial=self.start))
-            if (metric, at) not in lines:  # the history is that of every regimen
-                lines[metric, at] = measure(metric, self.patient, at, first=begin)
-            parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
-            none = [np.zeros_like(parts[0])] * (2 - len(parts))
-            return _Straight(lines[metric, at], *parts, *none)
-        if metric.kind == "trough" and at == self.start:
-            # the first interval begins low whatever is given: its troughs are its intervals' ends
-            window = _interval_ends(self.start, regimen.interval)
-            return _Curved(
-                metric, window, {k: _turned(heights(one, window)) for k, one in patients.items()}
-            )
-        if (at, end) not in lines:  # a window for all regimens: the history is followed once
-            window = self._common_window(at, end)
-            lines[at, end] = window, _turned(heights(self.patient, window))
-        window, history = lines[at, end]
-        plans = {k: _turned(heights(one, window)) for k, one in patients.items() if k > 0}
-        return _Curved(metric, window, {0: history, **plans})
-
-    def _common_window(self, at: float, end: float) -> Window:
-        """A window that holds the doses of every regimen."""
-        practice, doses = self.options.practice, self.patient.record.doses
-        for interval, infusion in product(practice.intervals, practice.infusions):
-            regimen = Regimen(1.0, interval, min(infusion, interval))
-            doses = _both(doses, schedule(regimen, self.start, end, self._depot))
-        return Window.of(at, end, doses, COARSE)
-
-    @property
-    def _depot(self) -> float:
-        return self.options.depot
+    def _line(self, regimen: Regimen, metric: Metric, at: At) -> Line:
+        lines: Lines = vars(self)["_lines"]
+        return lines.of(regimen, metric, at)
 
     def _loaded(self, regimen: Regimen) -> Regimen:
         """The regimen with the best first dose: the first day's exposure nearest the aim."""
@@ -479,34 +308,12 @@ class _Judge:
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
         """For each interval and infusion, the amount of least expected loss."""
         kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
-        amounts = _shared(self._best_amount, kinds)
+        top, aim = max(self.options.practice.rounded()), self.target.aim
+        amounts = _shared(lambda kind: self.exposures(kind).best(kind, aim, top), kinds)
         return [
             {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
             for kind, amount in zip(kinds, amounts, strict=True)
         ]
-
-    def _best_amount(self, kind: Regimen) -> float:
-        line, weight, aim = self.exposures(kind), self.patient.weight, self.target.aim
-        if isinstance(line, _Straight):
-            # the loss is a sum of |a_i - amount| u_i: least at a weighted median, exactly
-            unit = np.maximum(line.unit, NEGLIGIBLE)
-            return max(_weighted_median((aim - line.base) / unit, weight * unit), 0.0)
-
-        def values(amount: float) -> np.ndarray:
-            return line.of([replace(kind, amount=amount)])[0]
-
-        top = max(self.options.practice.rounded())
-        for _ in range(DOUBLINGS):  # an amount beyond which every more is too much
-            if weight @ (values(top) >= aim) > 0.95:
-                break
-            top *= 2
-        found = minimize_scalar(
-            lambda amount: float(weight @ np.abs(aim - values(amount))),
-            bounds=(0.0, top),
-            method="bounded",
-            options={"xatol": 1e-4 * top},
-        )
-        return float(found.x)
 
     def given(self, regimen: Regimen) -> Seen:
         """The patient on a regimen from its start on."""
@@ -520,64 +327,6 @@ def _shared(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]
     done = work(first)
     with ThreadPoolExecutor(threads()) as pool:
         return [done, *pool.map(work, others)]
-
-
-def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: float) -> Seen:
-    """A patient on a regimen: the doses given before its start, and its own up to an end.
-
-    Args:
-        patient: With the record's doses; those at or after the start are replaced.
-        regimen: What is given.
-        start: Time of its first dose [h].
-        end: No dose is given at or after this time [h].
-        depot: 1 into the absorption site, 0 into the central compartment.
-
-    Returns:
-        The same patient with other doses.
-    """
-    plan = schedule(regimen, start, end, depot)
-    before = _until(patient, start)
-    return before.given(_both(before.record.doses, plan))
-
-
-def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
-    """Median, 5 and 95 % quantiles."""
-    lo, median, hi = quantiles(values, weight, BAND)
-    return Spread(median, lo, hi)
-
-
-def _times_given(doses: Doses) -> np.ndarray:
-    """Times of the doses that are there, increasing; padding is not."""
-    given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
-    return np.sort(np.asarray(doses.time)[given])
-
-
-def _until(patient: Seen, start: float) -> Seen:
-    """The patient with only the doses before a time; what was planned after it is replaced.
-
-    From then on is a new occasion, where patients vary between occasions.
-    """
-    doses = patient.record.doses
-    given = (np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0)
-    keep = np.flatnonzero(given & (np.asarray(doses.time) < start))
-    return patient.given(take(doses, keep)).renewed(start)
-
-
-def _both(first: Doses, second: Doses) -> Doses:
-    pairs = zip(first, second, strict=True)
-    fields: list[Any] = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in pairs]
-    return Doses(*fields)
-
-
-def _turned(curve: Float[np.ndarray, "draw time"]) -> Float[np.ndarray, "time draw"]:
-    """Time first, contiguous."""
-    return np.ascontiguousarray(curve.T)
-
-
-def _weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
-    ranked = np.argsort(values)
-    share = np.cumsum(weight[ranked])
-    return float(values[ranked][np.searchsorted(share, share[-1] / 2)])
 
 
 def _hold(patient: Seen, target: Target, start: float) -> float | None:
@@ -604,13 +353,6 @@ def _hold(patient: Seen, target: Target, start: float) -> float | None:
             return float(time[-1])
         begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])
     return end
-
-
-def _interval_ends(start: float, interval: float) -> Window:
-    """Just before each dose after the first within a day, at least one."""
-    count = max(int(DAY / interval + 1e-9), 1)
-    time = start + interval * np.arange(1, count + 1)
-    return Window(start, float(time[-1]), time, np.full(count, -np.inf))
 
 
 def _limits_hit(best: Alternative, regimens: Sequence[Regimen]) -> list[str]:

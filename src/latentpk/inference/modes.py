@@ -68,8 +68,13 @@ def local(
         return jnp.stack([z, jnp.log(model.residual.sd(f))]), f
 
     tangents = jnp.eye(eps.shape[0], dtype=eps.dtype)
-    (value, f), push = jax.linearize(parts, eps)
-    slopes, _ = jax.vmap(push)(tangents)  # (effect, 2, level)
+    if model.decoder.simulated:  # value and slopes in one course: one program to compile, not three
+        (value, f), (slopes, _) = jax.vmap(
+            lambda t: jax.jvp(parts, (eps,), (t,)), out_axes=(None, 0)
+        )(tangents)
+    else:
+        (value, f), push = jax.linearize(parts, eps)
+        slopes, _ = jax.vmap(push)(tangents)  # (effect, 2, level)
     z = value[0]
     dz, ds = slopes[:, 0], slopes[:, 1]
     seen = record.mask & ~record.censored

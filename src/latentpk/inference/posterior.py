@@ -136,6 +136,8 @@ def _climbed(ladder: "_Ladder", records: Record) -> Posteriors:
     failed = np.flatnonzero(ladder.fails(second, ladder.settings.adaptive_draws))
     if failed.size == 0:
         return result
+    if ladder.model.decoder.simulated:
+        return result  # NUTS would simulate for hours: gate A says what the draws are worth
     still = flagged[failed]
     return _replace_rows(result, still, ladder.third(take(records, still), rows(second, failed)))
 
@@ -162,6 +164,7 @@ class _Ladder:
             records,
             self.progress,
             "posteriors",
+            size=block_size(self.model),
         )
         return _collect(sample, modes, "is"), modes
 
@@ -287,6 +290,11 @@ def in_blocks(
         for part in pool.map(run, todo):
             told(part)
     return jax.tree_util.tree_map(lambda *parts: np.concatenate(parts)[:count], *done)
+
+
+def block_size(model: LatentModel) -> int | None:
+    """Patients at once: one where every draw is simulated, which is work enough; else None."""
+    return 1 if model.decoder.simulated else None
 
 
 def blocks(items: PyTree, size: int | None = None) -> Iterator[PyTree]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.inference.posterior import Posteriors, in_blocks
+from latentpk.inference.posterior import Posteriors, block_size, in_blocks
 from latentpk.inference.sampling import Host, base_draws
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record
@@ -75,7 +75,9 @@ def predict(
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
 
-    parts = in_blocks(program, (records, *queries, draws), progress, "predictions")
+    items = (records, *queries, draws)
+    alone = block_size(model)
+    parts = in_blocks(program, items, progress, "predictions", size=alone)
     return Predictions(*parts)
 
 
@@ -148,7 +150,9 @@ def predict_average(
     views = tuple(
         (part.records, eps, part.share, part.before) for part, eps in zip(parts, draws, strict=True)
     )
-    whole = in_blocks(program, (tuple(queries), *views), progress, "predictions")
+    items = (tuple(queries), *views)
+    alone = any(block_size(part.model) == 1 for part in parts)
+    whole = in_blocks(program, items, progress, "predictions", size=1 if alone else None)
     return Predictions(*whole)
 
 
@@ -211,7 +215,7 @@ def _curves(
         location = model.location(record)
         origin = jnp.zeros((1, draws.shape[1]))
         every = jnp.concatenate([draws, prior, origin])
-        curves = jax.vmap(lambda e: model.concentration(e, location, record, t, o))(every)
+        curves = model.over_draws(lambda e: model.concentration(e, location, record, t, o), every)
         size = draws.shape[0]
         return curves[:size].T, curves[-1], curves[size:-1].T
 

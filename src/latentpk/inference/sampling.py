@@ -120,7 +120,7 @@ def sample_mixture(
         The weighted sample, Pareto-smoothed.
     """
     eps, log_prior, log_q = propose(mixture, base)
-    likelihood = jax.vmap(lambda e: model.log_likelihood(e, location, record))(eps)
+    likelihood = model.over_draws(lambda e: model.log_likelihood(e, location, record), eps)
     ratio = likelihood + log_prior - log_q
     ratio = jnp.where(jnp.isfinite(ratio), ratio, -1e10)
     smooth: Smoothed = pareto_smooth(ratio)

@@ -82,6 +82,7 @@ class Paths:
         steady: Some dose is at steady state.
         release: Some depot dose has a duration (zero-order release into the sites).
         overlap: Some dose at steady state lasts longer than its interval.
+        reset: Some dose is cancelled, as by a reset.
     """
 
     central: bool = True
@@ -90,6 +91,7 @@ class Paths:
     steady: bool = True
     release: bool = True
     overlap: bool = True
+    reset: bool = True
 
     @staticmethod
     def none() -> "Paths":
@@ -99,7 +101,7 @@ class Paths:
             >>> Paths.none().depot
             False
         """
-        return Paths(True, False, False, False, False, False)
+        return Paths(True, False, False, False, False, False, False)
 
     @staticmethod
     def of(doses: Doses) -> "Paths":
@@ -127,4 +129,5 @@ class Paths:
             steady=bool((given & (np.asarray(doses.steady) != 0)).any()),
             release=bool((given & depot & slow).any()),
             overlap=bool((given & repeated & longer).any()),
+            reset=bool((given & np.isfinite(np.asarray(doses.until))).any()),
         )

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from latentpk.kinetics.systems import KNOWN, is_system
 
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
 CovariateKind = Literal["continuous", "binary", "categorical"]
@@ -52,6 +54,20 @@ class CompartmentConfig(Frozen):
     structure: str
 
 
+class MechanisticConfig(Frozen):
+    """z holds the logarithms of a nonlinear system's parameters."""
+
+    name: Literal["mechanistic"] = "mechanistic"
+    structure: str
+
+    @field_validator("structure")
+    @classmethod
+    def _known(cls, structure: str) -> str:
+        if not is_system(structure):
+            raise ValueError(f"{structure!r} is no nonlinear structure. Known are {KNOWN}.")
+        return structure
+
+
 class KernelConfig(Frozen):
     """z to an arbitrary non-negative unit response.
 
@@ -91,7 +107,8 @@ class GridConfig(Frozen):
 
 
 DecoderConfig = Annotated[
-    CompartmentConfig | KernelConfig | GridConfig, Field(discriminator="name")
+    CompartmentConfig | MechanisticConfig | KernelConfig | GridConfig,
+    Field(discriminator="name"),
 ]
 
 

@@ -1,21 +1,33 @@
 """The one object: prior, decoder, residual error and, where learned, an encoder."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from latentpk.errors import NotFittedError
 from latentpk.kinetics.structure import Structure
-from latentpk.models.config import CompartmentConfig, DecoderConfig, KernelConfig, ModelConfig
+from latentpk.kinetics.systems import parse_system
+from latentpk.models.config import (
+    CompartmentConfig,
+    DecoderConfig,
+    KernelConfig,
+    MechanisticConfig,
+    ModelConfig,
+)
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import Decoder
 from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.encoder import Encoder, Gaussian
 from latentpk.models.prior import LearnedPrior, Prior
 from latentpk.models.record import Record
 from latentpk.models.residual import Residual
+
+TOGETHER = 256  # draws of a simulated course
 
 
 class LatentModel(eqx.Module):
@@ -66,6 +78,20 @@ class LatentModel(eqx.Module):
         place = self.decoder.structure.names.index("cl")
         by = jnp.zeros(self.decoder.latent).at[place].set(-jnp.log(times))
         return eqx.tree_at(lambda model: model.prior, self, self.prior.shifted(by))
+
+    def over_draws(self, one: Callable[[Array], PyTree], draws: Array) -> PyTree:
+        """A function of each draw, shape (draw, effect), side by side.
+
+        A simulated course keeps many numbers of every step: then a few hundred draws at once stay
+        in the processor's cache, and the last of them is repeated to fill up.
+        """
+        count = draws.shape[0]
+        if not self.decoder.simulated or count <= TOGETHER:
+            return jax.vmap(one)(draws)
+        short = -count % TOGETHER
+        full = jnp.concatenate([draws, jnp.repeat(draws[-1:], short, axis=0)])
+        parts = jax.lax.map(jax.vmap(one), full.reshape(-1, TOGETHER, draws.shape[1]))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], parts)
 
     def location(self, record: Record) -> Float[Array, "piece latent"]:
         """The prior's location for each piece of the covariates."""
@@ -183,6 +209,8 @@ def build_decoder(config: DecoderConfig, key: PRNGKeyArray) -> Decoder:
     match config:
         case CompartmentConfig():
             return CompartmentDecoder(Structure.parse(config.structure))
+        case MechanisticConfig():
+            return MechanisticDecoder(parse_system(config.structure))
         case KernelConfig():
             return KernelDecoder(config, key=key)
         case _:

@@ -16,8 +16,11 @@ from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import CovariateConfig, Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.effects import Course, Effect
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import Prior, raw_view
@@ -147,7 +150,8 @@ class PopulationModel(Frozen):
     """The population part of a published model.
 
     Attributes:
-        structure: Name of the disposition, such as "2c-iv".
+        structure: Name of the disposition, such as "2c-iv", or of a nonlinear system, such as
+            "tmdd".
         parameters: In the order of the structure's names.
         variability: Random effects of the log parameters.
         occasions: How they vary between a patient's occasions; None: they do not.
@@ -163,7 +167,7 @@ class PopulationModel(Frozen):
     @model_validator(mode="after")
     def _names(self) -> "PopulationModel":
         names = tuple(parameter.name for parameter in self.parameters)
-        expected = tuple(Structure.parse(self.structure).names)
+        expected = tuple(structure_of(self.structure).names)
         if names != expected:
             raise ValueError(f"{self.structure} has parameters {expected}, found {names}")
         varying = {*self.variability.parameters, *(s.parameter for s in self.variability.shared)}
@@ -190,6 +194,27 @@ class PopulationModel(Frozen):
         effects = (effect for parameter in self.parameters for effect in parameter.effects)
         courses = (effect.hours for effect in effects if isinstance(effect, Course))
         return tuple(sorted({hour for hours in courses for hour in hours}))
+
+
+def structure_of(name: str) -> Structure | System:
+    """The linear structure or the nonlinear system of that name.
+
+    Raises:
+        InputError: Neither.
+    """
+    return parse_system(name) if is_system(name) else Structure.parse(name)
+
+
+def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
+    """The decoder of a structure's name: closed forms where it is linear.
+
+    Raises:
+        InputError: An unknown structure.
+    """
+    structure = structure_of(name)
+    if isinstance(structure, System):
+        return MechanisticDecoder(structure)
+    return CompartmentDecoder(structure)
 
 
 def log_typical(
@@ -316,5 +341,4 @@ def build_published(population: PopulationModel) -> LatentModel:
     within = occasion_loading(population)
     within = None if within is None else jnp.asarray(within)
     prior = PublishedPrior(root, jnp.zeros(root.shape[0]), within, population)
-    decoder = CompartmentDecoder(Structure.parse(population.structure))
-    return LatentModel(prior, decoder, residual, encoder=None)
+    return LatentModel(prior, published_decoder(population.structure), residual, encoder=None)

@@ -26,6 +26,20 @@ UNITS = {
     "ka": "1/h",
     "alag": "h",
     "f": "(share)",
+    # of nonlinear systems
+    **dict.fromkeys(("dcl", "clt", "clb", "clm"), "L/h"),
+    **dict.fromkeys(("vc", "vm"), "L"),
+    **dict.fromkeys(("ka2", "kr", "kgb", "kbile", "ktr", "kdeg", "kint"), "1/h"),
+    **dict.fromkeys(("koff", "koffm"), "1/h"),
+    **dict.fromkeys(("kon", "konm"), "L/(mg h)"),
+    **dict.fromkeys(("alag2", "t50", "tgb", "dgb"), "h"),
+    **dict.fromkeys(("vmax", "kin"), "mg/h"),
+    **dict.fromkeys(("km", "kd0", "base"), "mg/L"),
+    "ksyn": "mg/(L h)",
+    "bmax": "mg",
+    "alpha": "1",
+    "fodds": "(odds)",
+    **dict.fromkeys(("vinh", "fa"), "(share)"),
 }
 
 

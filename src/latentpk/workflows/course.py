@@ -30,13 +30,13 @@ def kappa_shape(population: PopulationModel) -> tuple[int, int]:
     return len(_starts(population)) + 1, len(population.occasions.parameters)
 
 
-def parameters_in_course(
+def latent_in_course(
     population: PopulationModel,
     covariates: Sequence[Mapping[str, float]],
     effects: Float[np.ndarray, "subject effect"],
     kappas: Float[np.ndarray, "subject occasion kappa"],
 ) -> Float[np.ndarray, "subject piece parameter"]:
-    """Parameters of each patient from each of the `changes` on.
+    """Log parameters of each patient from each of the `changes` on.
 
     Args:
         population: The published values.
@@ -45,7 +45,7 @@ def parameters_in_course(
         kappas: Standard normal for each occasion, shape (subject, *kappa_shape).
 
     Returns:
-        Parameters (L/h, L, 1/h, h), shape (subject, piece, parameter).
+        Log parameters (L/h, L, 1/h, h), shape (subject, piece, parameter).
     """
     change = changes(population)
     rows = [
@@ -60,7 +60,7 @@ def parameters_in_course(
     within = occasion_loading(population)
     if within is not None:
         logs = logs + (kappas @ within.T)[:, occasion_at(population, change)]
-    return np.exp(logs)
+    return logs
 
 
 def _starts(population: PopulationModel) -> tuple[float, ...]:

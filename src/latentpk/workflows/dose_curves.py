@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, Seen, Window, heights, quantiles
-from latentpk.dosing.recommend import BAND, Alternative, Recommendation, last_dose, put_on
+from latentpk.dosing.exposure import Patient, Seen, Window, few, heights, quantiles
+from latentpk.dosing.history import last_dose, put_on
+from latentpk.dosing.lines import BAND
+from latentpk.dosing.recommend import FEW, Alternative, Recommendation
 from latentpk.dosing.regimen import Regimen
 from latentpk.kinetics.doses import Doses
 from latentpk.workflows.averaging import Average, Pair
@@ -123,8 +125,10 @@ def curves_of(pairs: Sequence[Pair], answer: Recommendation, average: Average) -
         Curves in the file's units.
     """
     (predictor, cohort), posterior = pairs[0], average.first
+    patient = average.patient()
+    simulated = any(part.model.decoder.simulated for part in patient.parts)
     drawing = _Drawing(
-        average.patient(),
+        few(patient, FEW) if simulated else patient,
         posterior.patient(),
         level=cohort.units.factor("DV"),
         amount=cohort.units.factor("AMT") * predictor.salt_factor,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from latentpk.dosing.exposure import quantiles
+from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At
 from latentpk.dosing.recommend import (
     Alternative,
@@ -14,15 +15,14 @@ from latentpk.dosing.recommend import (
     Opinion,
     Recommendation,
     Spread,
-    last_dose,
     recommend,
-    usual_interval,
 )
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.records.subject import Cohort
 from latentpk.workflows.averaging import Average, Pair, check_alike
 from latentpk.workflows.card import UNITS
@@ -121,6 +121,7 @@ def advise(
         "reading": list(cohort.notices),
         "file sha256": cohort.source_hash,
         "draws": draws,
+        "draws that regimens were judged by": answer.draws,
         "seed": seed,
         "defaults": defaults,
         "computed": list(cohort.computed),
@@ -363,7 +364,7 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
         "effective draws": float(found.ess[0]),
         "pareto k": float(found.k[0]) if np.isfinite(found.k[0]) else None,
     }
-    if isinstance(posterior.model.decoder, CompartmentDecoder):
+    if isinstance(posterior.model.decoder, CompartmentDecoder | MechanisticDecoder):
         table, mode, typical = posterior.parameters, posterior.map, posterior.typical
         weight = np.full(len(table), 1 / len(table))
         told["parameters"] = {

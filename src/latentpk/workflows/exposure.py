@@ -8,10 +8,13 @@ import numpy as np
 from jaxtyping import Float
 
 from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantiles, steady
+from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At, Metric
-from latentpk.dosing.recommend import last_dose, usual_interval
+from latentpk.dosing.regimen import Regimen
+from latentpk.dosing.settling import settle
 from latentpk.errors import InputError
 from latentpk.inference.trust import worst
+from latentpk.models.decoders.decoder import Decoder
 from latentpk.records.subject import Cohort
 from latentpk.workflows.averaging import Average, Pair, check_alike
 from latentpk.workflows.patient import Posterior
@@ -68,7 +71,7 @@ def exposures(
     """
     check_alike(pairs)
     cohort = pairs[0][1]
-    _check(question, [one.model.decoder.linear for one, _ in pairs])
+    _check(question, [one.model.decoder for one, _ in pairs])
     factor = cohort.units.factor("DV") ** question.metric.concentration
     each = question.each_level
     steps = [range(len(s.levels) + 1) if each else (len(s.levels),) for s in cohort]
@@ -105,11 +108,11 @@ def exposures(
     }
 
 
-def _check(question: Question, linear: Sequence[bool]) -> None:
-    if question.at == "ss" and not all(linear):
+def _check(question: Question, decoders: Sequence[Decoder]) -> None:
+    if question.at == "ss" and not all(one.linear or one.simulated for one in decoders):
         raise InputError(
-            "In this model the effects of doses do not add up (a nonlinear system, or the grid "
-            "decoder), so steady state has no closed form. Name a time with --at H."
+            "The grid decoder cannot tell what a dose repeated for ever does. Name a time with "
+            "--at H."
         )
     if question.at == "ss" and question.metric.kind == "auc_cum":
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
@@ -136,10 +139,9 @@ def _one(
     values, points, weights = [], [], []
     for posterior in posteriors:
         patient = posterior.patient()
-        value, assumed = exposure_of(patient, question)
-        point, _ = exposure_of(patient.at_mode(posterior.mode), question)
-        values.append(value / factor)
-        points.append(float(point[0] / factor))
+        found, assumed = exposure_of(patient.beside(posterior.mode), question)
+        values.append(found[1:] / factor)
+        points.append(float(found[0] / factor))
         weights.append(patient.weight)
         told += [assumed] if assumed and assumed not in told else []
     verdict = panel.verdict
@@ -194,5 +196,9 @@ def exposure_of(patient: Patient, question: Question) -> tuple[Float[np.ndarray,
         interval = DAY
         assumed = "The file tells no dosing interval: one dose a day is assumed at steady state."
     amount, duration, depot = last_dose(patient)
+    if patient.model.decoder.simulated:
+        found = settle(metric, patient, Regimen(amount, interval, duration), depot)
+        doubt = found.doubt(patient.weight)
+        return found.values, " ".join(words for words in (assumed, doubt) if words)
     one = steady(interval, duration, depot, amount=amount)
     return at_steady_state(metric, patient.settled().given(one), interval), assumed

@@ -78,7 +78,7 @@ class Voice:
             [self.cohort.subjects[i] for i in index],
             undecided=self.undecided,
             until_last_level=until_last_level,
-            tight=len(index) > MANY,
+            tight=len(index) > MANY or self.model.decoder.simulated,
         )
 
 

@@ -17,6 +17,7 @@ from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample, with_untold
 from latentpk.inference.trust import Trust, reasons, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record, stack_records
 from latentpk.records.subject import Subject
@@ -73,7 +74,11 @@ class Posterior:
 
     @property
     def mode(self) -> Float[np.ndarray, " effect"]:
-        """The highest mode (MAP) in eps, converged by exact Newton steps."""
+        """The highest mode (MAP) in eps, converged by exact Newton steps.
+
+        Of a simulated decoder it is where Gauss-Newton ended: second slopes of a course cost more
+        than they change.
+        """
         return self._mode
 
     @property
@@ -87,6 +92,8 @@ class Posterior:
 
     @cached_property
     def _mode(self) -> Float[np.ndarray, " effect"]:
+        if self.model.decoder.simulated:
+            return self.found.mode[0]
         record = stack_records([self.subject], undecided=self.undecided)
         first = jax.tree_util.tree_map(lambda x: x[0], record)
         found = newton_mode(self.model, first, self.found.mode[0])
@@ -110,7 +117,7 @@ class Posterior:
 
     def _names(self) -> tuple[str, ...]:
         decoder = self.model.decoder
-        if not isinstance(decoder, CompartmentDecoder):
+        if not isinstance(decoder, CompartmentDecoder | MechanisticDecoder):
             raise InputError(
                 "This decoder has no parameters to name. "
                 "Predict with it, or fit with decoder='compartment'."
@@ -129,6 +136,7 @@ class Posterior:
             undecided=self.undecided,
             until_last_level=False,
             spare=spare if self.model.kappas else 0,
+            tight=self.model.decoder.simulated,
         )
 
 

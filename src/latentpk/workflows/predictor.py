@@ -14,13 +14,13 @@ from jaxtyping import Float
 from latentpk.errors import InputError
 from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
 from latentpk.inference.trust import Domain, Range
-from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
-from latentpk.models.published import build_published
+from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
 from latentpk.workflows.forecast import Judge, Voice, by_occasions, forecast_table
@@ -84,15 +84,17 @@ class Predictor:
             draws=draws,
             seed=seed,
             least_ess=least_ess,
-            adaptive_draws=max(10_000, 4 * draws),
+            adaptive_draws=max(10_000, (2 if self.model.decoder.simulated else 4) * draws),
             rival=True,
         )
         judge = Judge(self.domain, settings, self.half_life)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
+            tight = self.model.decoder.simulated  # a step more costs more than a program more
             told: dict[int, Posterior] = {}
             for index in by_occasions(block):
-                records = stack_records([block[i] for i in index], undecided=self.undecided)
+                few = [block[i] for i in index]
+                records = stack_records(few, undecided=self.undecided, tight=tight)
                 found = posteriors(self.model, records, settings)
                 for row, i in enumerate(index):
                     gates, one = judge(found, row, block[i]), rows(found, [row])
@@ -204,7 +206,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
             "elapsed": population.hours or None,
         },
         covariates=tuple(population.covariates),
-        undecided=float(Structure.parse(population.structure).oral),
+        undecided=float(structure_of(population.structure).oral),
         domain=Domain(
             ranges,
             half_life(model, typical),
@@ -224,7 +226,12 @@ def published_predictor(card: LibraryModel) -> Predictor:
 
 
 def half_life(model: LatentModel, parameters: np.ndarray) -> float:
-    """Half-life of the slowest mode at given parameters [h]; nan where they have no names."""
+    """Half-life of the slowest mode at given parameters [h]; nan where there is none to tell.
+
+    Of a system that is not linear, at a low concentration.
+    """
+    if isinstance(model.decoder, MechanisticDecoder):
+        return model.decoder.half_life(jnp.log(jnp.asarray(parameters)))
     if not isinstance(model.decoder, CompartmentDecoder):
         return float("nan")
     rates = np.asarray(model.decoder.structure.modes(jnp.asarray(parameters))[0])

@@ -13,15 +13,12 @@ from jaxtyping import Array, Float
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
-from latentpk.kinetics.piecewise import piecewise_concentration
-from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.superposition import concentration
 from latentpk.library.card import Covariate, LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.library.design import Design, LogNormal, is_whole
-from latentpk.models.published import PopulationModel, ResidualError
+from latentpk.models.published import PopulationModel, ResidualError, published_decoder
 from latentpk.units import Units, parse_units
-from latentpk.workflows.course import changes, kappa_shape, occasion_at, parameters_in_course
+from latentpk.workflows.course import changes, kappa_shape, latent_in_course, occasion_at
 from latentpk.workflows.schedule import Schedule, draw_schedule
 
 Progress = Callable[[int, int, str], None]
@@ -210,20 +207,21 @@ def _concentrations(
     model: LibraryModel, design: Design, patients: list[_Patient]
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """True parameters (subject, piece, parameter) and each subject's noise-free levels [mg/L]."""
-    parameters = _parameters(model, patients)
+    latent = _latent(model, patients)
     doses = _doses(patients, model.salt_factor, oral=design.dosing.route == "oral")
     times = _stack([patient.schedule.levels for patient in patients])
     change = tuple(changes(model.population).tolist())
-    program = _program(Structure.parse(model.population.structure), Paths.of(doses), change)
+    program = _program(model.population.structure, Paths.of(doses), change)
     padding = _BLOCK - len(patients)  # one compiled program for every block
-    curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, parameters)))
+    curves = program(*jax.tree.map(lambda x: _fill(x, padding), (doses, times, latent)))
     values = np.maximum(np.asarray(curves), 0.0)  # rounding may leave -1e-18 before the lag
     sizes = [patient.schedule.levels.size for patient in patients]
-    return parameters, [row[:size] for row, size in zip(values, sizes, strict=False)]
+    return np.exp(latent), [row[:size] for row, size in zip(values, sizes, strict=False)]
 
 
-def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
-    return parameters_in_course(
+def _latent(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
+    """Log parameters of each patient, shape (subject, piece, parameter)."""
+    return latent_in_course(
         model.population,
         [patient.covariates for patient in patients],
         np.stack([patient.effects for patient in patients]),
@@ -233,20 +231,13 @@ def _parameters(model: LibraryModel, patients: list[_Patient]) -> np.ndarray:
 
 @cache
 def _program(
-    structure: Structure, paths: Paths, change: tuple[float, ...]
+    structure: str, paths: Paths, change: tuple[float, ...]
 ) -> Callable[..., Float[Array, "subject time"]]:
-    def one(doses: Doses, time: Array, parameters: Array) -> Array:
-        if len(change) == 1:
-            response = structure.response(parameters[0])
-            return concentration(doses, time, response=response, paths=paths)
-        return piecewise_concentration(
-            doses,
-            time,
-            structure=structure,
-            change=jnp.array(change),
-            parameters=parameters,
-            paths=paths,
-        )
+    decoder = published_decoder(structure)
+
+    def one(doses: Doses, time: Array, z: Array) -> Array:
+        order = jnp.full_like(time, jnp.inf)
+        return decoder.concentration(z, jnp.array(change), doses, time, order, paths=paths)
 
     return jax.jit(jax.vmap(one))
 

@@ -19,6 +19,7 @@ from latentpk.models.config import (
     EncoderConfig,
     GridConfig,
     KernelConfig,
+    MechanisticConfig,
     ModelConfig,
 )
 from latentpk.models.decoders.decoder import LOG_BOUND, bounded_exp, piece_at
@@ -32,6 +33,8 @@ DECODERS = {
     "1c-iv": CompartmentConfig(structure="1c-iv"),
     "1c-oral-lag": CompartmentConfig(structure="1c-oral-lag"),
     "2c-iv": CompartmentConfig(structure="2c-iv"),
+    "1c-mm-iv": MechanisticConfig(structure="1c-mm-iv"),
+    "2c-mm-cl-oral-lag": MechanisticConfig(structure="2c-mm-cl-oral-lag"),
     "kernel": KernelConfig(modes=2, disposition=2, hidden=4),
     "kernel-sites": KernelConfig(
         modes=2, sites=2, disposition=2, absorption=2, bioavailability=True, hidden=4
@@ -40,7 +43,7 @@ DECODERS = {
 }
 # the program is run once: it need not be fast
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-ORAL = {"1c-oral-lag", "kernel-sites"}
+ORAL = {"1c-oral-lag", "2c-mm-cl-oral-lag", "kernel-sites"}
 
 
 class Case:

@@ -22,6 +22,11 @@ class Decoder(eqx.Module):
         return True
 
     @property
+    def simulated(self) -> bool:
+        """Whether doses must be followed step by step, which answers for any others too."""
+        return False
+
+    @property
     @abc.abstractmethod
     def latent(self) -> int:
         """Number of latent dimensions."""

@@ -1,0 +1,90 @@
+"""What a nonlinear system of amounts must say of itself."""
+
+import abc
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from latentpk.kinetics.decay import Scalar
+from latentpk.kinetics.doses import Doses
+
+Named = Mapping[str, Scalar]  # parameters of one patient by name
+
+
+class Site(NamedTuple):
+    """An absorption site that a dose into the depot reaches.
+
+    Attributes:
+        state: Which state it is.
+        share: Share of the dose that gets there, times bioavailability.
+        lag: Time from the dose to its entry [h].
+    """
+
+    state: int
+    share: Scalar
+    lag: Scalar
+
+
+class Windows(NamedTuple):
+    """When something is switched on.
+
+    Attributes:
+        start: From when [h].
+        stop: Until when [h].
+    """
+
+    start: Float[Array, " window"]
+    stop: Float[Array, " window"]
+
+
+class Inputs(NamedTuple):
+    """What drives a system between two events; constant there.
+
+    Attributes:
+        since: Time after the first dose [h].
+        on: 1 within a window, else 0.
+    """
+
+    since: Scalar
+    on: Scalar
+
+
+class System(abc.ABC):
+    """Amounts that move by dy/dt = slope(y); immutable and hashable, a static choice.
+
+    Attributes:
+        names: Names of the parameters, in order.
+        size: Number of states.
+        central: State that a dose into the central compartment reaches.
+        oral: Whether a dose of undecided route goes into the depot.
+    """
+
+    names: tuple[str, ...]
+    size: int
+    central: int
+    oral: bool
+
+    @abc.abstractmethod
+    def slope(
+        self, state: Float[Array, " state"], p: Named, inputs: Inputs
+    ) -> Float[Array, " state"]:
+        """Derivative of the amounts [mg/h], without the zero-order input."""
+
+    @abc.abstractmethod
+    def concentration(self, state: Float[Array, " state"], p: Named) -> Scalar:
+        """The measured concentration [mg/L]."""
+
+    @abc.abstractmethod
+    def sites(self, p: Named) -> tuple[Site, ...]:
+        """Where a dose into the depot goes."""
+
+    def start(self, p: Named) -> Float[Array, " state"]:
+        """The state before any dose, and after a reset [mg]."""
+        return jnp.zeros(self.size, p[self.names[0]].dtype)
+
+    def windows(self, doses: Doses, p: Named) -> Windows:
+        """When the system's switch is on; p may hold one value per dose."""
+        none = jnp.zeros(0, doses.time.dtype)
+        return Windows(none, none)
