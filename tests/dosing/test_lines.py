@@ -54,6 +54,8 @@ def patient(population, doses=None):
         mask=np.array([True]),
         change=np.zeros(1),
         covariates=np.zeros((1, 0)),
+        occasion=np.zeros(1, int),
+        occasions=1,
         paths=Paths.of(doses),
     )
     eps = np.random.default_rng(0).standard_normal((DRAWS, 2))
