@@ -55,6 +55,13 @@ class TestChoosing:
         three = trial(noise - noise.mean() + 0.5 * error, "3c-iv")
         assert not better(three, trial(np.zeros(60), "2c-iv"), few=True)
 
+    def test_a_third_compartment_needs_three_standard_errors(self):
+        spread = np.tile([1.0, -1.0], 200)  # a standard error of 0.05
+        two = trial(np.zeros(400), "2c-iv")
+        for gain, kept in ((0.12, False), (0.18, True)):
+            assert better(trial(spread + gain, "3c-iv"), two) == kept
+        assert better(trial(spread + 0.12, "2c-iv"), trial(np.zeros(400), "1c-iv"))
+
     def test_a_candidate_that_cannot_be_trained_never_wins(self):
         assert not better(trial([-1e9]), trial([-3.0, -4.0]))
         assert better(trial([-3.0, -4.0]), trial([-1e9]))

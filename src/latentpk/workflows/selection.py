@@ -31,6 +31,7 @@ FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
 FOLDS = 3
 FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a structure
 LAG_GAIN = 0.5  # standard errors by which a lag must forecast better
+THIRD_GAIN = 3.0  # standard errors by which a third compartment must forecast better
 SECOND_GAIN = -1.0  # in a small cohort a second compartment may seem worse by this much
 GAIN = 1.5  # standard errors by which a richer model must forecast better
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
@@ -218,7 +219,9 @@ def better(richer: Trial, simpler: Trial, *, few: bool = False) -> bool:
     Two riches are dear to leave out and cheap to keep, so they need less: a lag half a standard
     error (where there is none it is learned to be short), and where subjects are few the second
     compartment after intravenous doses may even seem worse by one: sparse levels hardly show it,
-    and most drugs have it. A free curve must also gain FREE_GAIN over a structure: trials are not
+    and most drugs have it. A third compartment needs twice as much: one that is made up hardly
+    changes a forecast within the days observed, but takes clearance from every steady state. A free
+    curve must also gain FREE_GAIN over a structure: trials are not
     polished, and polishing gives a structure more than it gives a free curve.
     """
     freed = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
@@ -235,6 +238,8 @@ def _least_errors(richer: str, simpler: str, *, few: bool) -> float:
     """Standard errors by which a decoder must forecast better than another."""
     if richer == f"{simpler}-lag":
         return LAG_GAIN
+    if richer[:2] == "3c" and simpler[:2] == "2c":
+        return THIRD_GAIN
     second = few and (richer, simpler) == ("2c-iv", "1c-iv")
     return SECOND_GAIN if second else GAIN
 
