@@ -165,10 +165,11 @@ def test_without_occ_the_card_says_when_occasions_begin():
 def test_an_answer_says_that_its_regimen_is_in_a_new_occasion(predictor):
     cohort = read(TEXT, predictor, purpose="dose")
     wish = Wish(amounts=(10.0, 15.0, 20.0), intervals=(6.0,), start=48.0)
-    told, answer, posterior = advise(predictor, cohort, parse_target("auc24=15:24"), wish)
+    pairs = [(predictor, cohort)]
+    told, answer, average = advise(pairs, parse_target("auc24=15:24"), wish)
     assert any("occasion of its own" in one for one in told["inputs"]["defaults"])
     assert any("OCC, 3 for each subject" in one for one in told["inputs"]["reading"])
     best = answer.alternatives[0]
-    patient = posterior.patient()
+    patient = average.patient()
     area = 24 / 6 * best.regimen.amount / np.exp(log_clearance(patient, patient.eps[:, 8]))
     assert best.probability == pytest.approx(patient.weight @ ((area >= 15) & (area <= 24)))

@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentpk import precision  # noqa: F401  (float64 before any array)
+
 SHORTEST = 0.01  # the first steps after an event are of this length [h]
 SHARE = 0.15  # of the steps that stay where the first mesh had them
 ORDER = 5  # the error estimated for a step falls with this power of its length

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentpk import precision  # noqa: F401  (float64 before any array)
+
 Slope = Callable[[Float[Array, ""], Float[Array, " state"]], Float[Array, " state"]]
 
 GAMMA = 0.21193756319429014

@@ -84,7 +84,7 @@ def auc(
         >>> auc(Doses.of([0.0], 100.0), jnp.array(0.0), jnp.array(24.0), response=response).round(3)
         Array(18.186, dtype=float64)
     """
-    zero = jnp.zeros_like(start)
+    zero = jnp.zeros((), jnp.result_type(start))
     modes = (response.rate, response.weight)
     sites = (response.share, response.ka, response.alag)
     begin = jnp.maximum(start, doses.time) - doses.time
