@@ -81,6 +81,26 @@ def _forecast(found: dict[str, Any]) -> str:
         + _cells(found)
         + "\n\n"
         + _table(head, [row for row in rows if any(row[1:])])
+        + _fresh(found)
+    )
+
+
+def _fresh(found: dict[str, Any]) -> str:
+    """Seeds first run after every rule of the choice was set."""
+    said = [
+        f"{COHORTS[row['cohort']]}, {METHODS[row['method']]}, n = {row['n']}: "
+        f"{row['ratio_to_oracle']['value']:.2f} ({row['ratio_to_oracle']['low']:.2f}-"
+        f"{row['ratio_to_oracle']['high']:.2f}), coverage {row['coverage90']['value']:.3f}, "
+        f"{len(row['seeds'])} seed{'s' * (len(row['seeds']) != 1)}"
+        for row in found.get("fresh", ())
+        if row["method"] in ("auto", "kernel") and row["n"]
+    ]
+    if not said:
+        return ""
+    return (
+        "\nSeeds 4 and 5 were first run after every rule by which `auto` chooses was set: "
+        + "; ".join(said)
+        + ".\n"
     )
 
 
