@@ -126,7 +126,7 @@ def peers() -> dict[str, Any]:
     ones = [patients.take(slice(k, k + 1)) for k in range(SINGLES)]
     predictor = open_predictor(MODEL)
     records = [stack_records([subject]) for subject in _cohort(predictor, SINGLES)]
-    begin, key = np.zeros((1, CHAINS, effects)), jax.random.key(1)
+    begin, key = jax.numpy.zeros((1, CHAINS, effects)), jax.random.key(1)
 
     def nuts(record: Any) -> None:
         jax.block_until_ready(nuts_batch(predictor.model, record, begin, key))
