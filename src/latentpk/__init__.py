@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latentpk.dosing.recommend import DoseOptions, recommend
+    from latentpk.dosing.regimen import Practice
+    from latentpk.dosing.target import parse_target
     from latentpk.errors import (
         ArtifactError,
         ConvergenceError,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         Problem,
     )
     from latentpk.records.nonmem import read_nonmem
+    from latentpk.workflows.predictor import open_predictor
     from latentpk.workflows.profile import ProfileVAE
 
     __version__: str
@@ -28,19 +32,29 @@ __all__ = [
     "ArtifactError",
     "ConvergenceError",
     "DoseLimitWarning",
+    "DoseOptions",
     "ExtrapolationWarning",
     "InputError",
     "LatentPKError",
     "NotFittedError",
     "PosteriorWarning",
+    "Practice",
     "Problem",
     "ProfileVAE",
     "__version__",
+    "open_predictor",
+    "parse_target",
     "read_nonmem",
+    "recommend",
 ]
 
 _HOME = dict.fromkeys(__all__, "latentpk.errors") | {
+    "DoseOptions": "latentpk.dosing.recommend",
+    "Practice": "latentpk.dosing.regimen",
     "ProfileVAE": "latentpk.workflows.profile",
+    "open_predictor": "latentpk.workflows.predictor",
+    "parse_target": "latentpk.dosing.target",
+    "recommend": "latentpk.dosing.recommend",
     "read_nonmem": "latentpk.records.nonmem",
 }
 
