@@ -158,6 +158,10 @@ def test_a_report_that_cannot_be_written_is_bad_input(patient, name, said):
         (("--max-daily", "100"), "The grid of regimens is empty"),
         (("--target", "auc24=600:400"), "not below the upper end"),
         (("--at", "later"), "--at"),
+        (("--at", "0"), "ends at 24 h, and the first new dose comes at 48 h"),
+        (("--start", "40"), "before a level at 47.5 h"),
+        (("--target", "gentamicin-auc24"), "a target of gentamicin"),
+        (("--mic", "2"), "belong to ft_mic alone"),
     ],
 )
 def test_bad_wishes_are_bad_input(patient, options, said):

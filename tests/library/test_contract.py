@@ -6,6 +6,7 @@ import pytest
 
 from latentpk import read_nonmem
 from latentpk.library.catalog import list_models, read_model
+from latentpk.units import PHYSICAL
 from latentpk.workflows.predictor import open_predictor
 from latentpk.workflows.simulate import simulate_truth
 
@@ -40,6 +41,13 @@ def test_a_simulated_patient_gets_a_verdict_and_a_finite_forecast(name):
         assert table[column].is_finite().all(), column
     assert (table["LO"] > 0).all()
     assert (table["LO"] <= table["HI"]).all()
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_cards_covariates_are_in_the_units_a_table_is_read_in(name):
+    for covariate in read_model(name).required:
+        if covariate.name in PHYSICAL:
+            assert PHYSICAL[covariate.name].table[covariate.unit] == 1, covariate.name
 
 
 @pytest.mark.parametrize("name", list_models())

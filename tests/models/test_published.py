@@ -187,7 +187,7 @@ def test_nonlinear_models_have_the_numbers_their_papers_print():
     assert slow["vinh"] == pytest.approx(1)
 
     molar = 0.3203  # mg in 1 umol of mycophenolic acid
-    kidney = values("mycophenolate-dewinter-2009", CRCL=25, ALB=0.6 * 66.5, CSA=1)
+    kidney = values("mycophenolate-dewinter-2009", CRCL=25, ALB=0.06 * 66.5, CSA=1)
     assert kidney["koff"] / kidney["kon"] / molar == pytest.approx(1100, rel=0.01)
     assert kidney["koffm"] / kidney["konm"] / molar == pytest.approx(7000, rel=0.01)
     assert kidney["bmax"] / molar == pytest.approx(45200, rel=0.005)

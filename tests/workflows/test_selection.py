@@ -100,7 +100,7 @@ def decide(monkeypatch):
     """Run the search on a cohort with made-up scores by candidate; returns choice and trials."""
 
     def _decide(cohort, scores, **fixed):
-        def scored(ground, candidate, epochs=0):
+        def scored(ground, candidate, *, every=False):
             value = scores(candidate)
             return Trial(candidate=candidate, scores=(value, value + 0.01))
 
@@ -152,6 +152,27 @@ class TestSearch:
         assert decide(infused, views(1.0), **fixed)[0].prior == "multiview"
         assert decide(infused, views(-1.0), **fixed)[0].prior == "linear"
         assert decide(infused, views(1.0), **fixed, prior="linear")[0].prior == "linear"
+
+    def test_where_a_quarter_does_not_decide_all_are_held_out(self, infused, monkeypatch):
+        """Scores of a quarter that differ by two standard errors, and of all that tell."""
+        asked = []
+
+        def scored(ground, candidate, *, every=False):
+            asked.append((candidate.decoder, every))
+            gain = {"1c-iv": 0.0, "2c-iv": 0.5 if every else -0.2, "3c-iv": -1.0}
+            noise = 1e-3 * np.arange(40) if every else np.tile([0.6, -0.6], 20)
+            scale = 1.0 if candidate.decoder == "2c-iv" else 0.0
+            scores = gain[candidate.decoder] + scale * noise
+            return Trial(candidate=candidate, scores=tuple(scores.tolist()))
+
+        monkeypatch.setattr(selection, "try_candidate", scored)
+        settings = {"decoder": "compartment", "structure": "auto", "route": "auto"}
+        ground = make_ground(infused, "combined2", 0)
+        few = selection.select(Selection(ground), **settings, prior="linear")
+        assert (few.decoder, ("2c-iv", True) in asked) == ("1c-iv", False)
+        monkeypatch.setattr(selection, "FOLDS_BELOW", 100)
+        many = selection.select(Selection(ground), **settings, prior="linear")
+        assert (many.decoder, ("2c-iv", True) in asked) == ("2c-iv", True)
 
     def test_an_open_route_is_decided(self, decide, open_route):
         fixed = {"decoder": "compartment", "prior": "linear"}

@@ -100,6 +100,8 @@ def exposure(
             f"  {one['id']}: {one['median']:.4g} ({one['lo']:.4g} to {one['hi']:.4g}){chance}, "
             f"{one['verdict']}"
         )
+        for reason in one["reasons"]:
+            console.say(f"    {reason}")
         for model_ in one.get("models", ()):
             console.say(
                 f"    {model_['name']} (weight {model_['weight']:.2f}): {model_['median']:.4g} "

@@ -41,6 +41,8 @@ def read_panel(
     """
     # a folder's name may hold a +
     names = [model] if Path(model).is_dir() else [name.strip() for name in model.split("+")]
+    if not all(names):
+        raise InputError(f"model {model!r}: a name is missing beside a +.")
     options |= {"units": units, "derive": derive, "purpose": purpose}
     found: list[tuple[Predictor, Cohort]] = []
     failed: list[str] = []

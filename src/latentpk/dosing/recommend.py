@@ -146,7 +146,8 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
 
     Raises:
         InputError: An empty grid, a decoder that cannot tell what another regimen does, a
-            cumulative area at steady state.
+            cumulative area at steady state, a first new dose before the last level, a window that
+            ends before it.
     """
     patient = posterior.patient()
     decoders = [part.model.decoder for part in patient.parts]
@@ -162,6 +163,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
         raise InputError("A cumulative area has no steady state. Name its end with --at H.")
     regimens = options.practice.grid()
     start = due(patient) if options.start is None else options.start
+    _check_times(patient, target, options.at, start)
     answer = Recommendation(
         verdict=worst(posterior.gates),
         gates=posterior.gates,
@@ -196,6 +198,31 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
         hold_until=_hold(before, target, start),
         next_sample=sample,
     )
+
+
+def _check_times(patient: Seen, target: Target, at: At, start: float) -> None:
+    """Refuse a start that the record has overtaken, and a window that no new dose reaches.
+
+    Raises:
+        InputError: Either.
+    """
+    levels = patient.record.time[np.asarray(patient.record.mask)]
+    last = float(np.max(levels, initial=-np.inf))
+    if start < last:
+        raise InputError(
+            f"--start {start:g}: the first new dose would come before a level at {last:g} h that "
+            "is in the file. Give a later time, or leave the level out."
+        )
+    if at == "ss":
+        return
+    measure = target.measure
+    end = at if measure.kind == "auc_cum" else at + measure.hours
+    if end <= start:
+        raise InputError(
+            f"--at {at:g}: what is judged ends at {end:g} h, and the first new dose comes at "
+            f"{start:g} h, so that no regimen would change it. Judge later; or, where doses of the "
+            "file are only planned, leave them out or give --start."
+        )
 
 
 @dataclass(frozen=True, eq=False)

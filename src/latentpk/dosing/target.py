@@ -114,13 +114,19 @@ def parse_target(text: str, *, mic: float | None = None, unbound: float = 1.0) -
         The target, its numbers in mg h/L, mg/L or %.
 
     Raises:
-        InputError: Neither a known name nor a range.
+        InputError: Neither a known name nor a range; a MIC for a target without one.
 
     Example:
         >>> parse_target("auc24=400:600").aim
         500.0
     """
     named = {target.name: target for target in list_targets()}
+    metric = named[text].metric if text in named else text.partition("=")[0].strip().lower()
+    if metric != "ft_mic" and (mic is not None or unbound != 1.0):
+        raise InputError(
+            f"target {text!r}: a MIC and an unbound fraction belong to ft_mic alone. Leave them "
+            "out, or divide the range by the MIC yourself."
+        )
     if text in named:
         update = ({"mic": mic} if mic is not None else {}) | (
             {"unbound": unbound} if unbound != 1.0 else {}

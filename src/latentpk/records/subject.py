@@ -128,9 +128,7 @@ class Subject:
     renal: RenalState = field(default_factory=RenalState)
 
     def after(self, levels: int) -> "Subject":
-        """The subject as known after the first levels, before the next one was drawn.
-
-        Later levels and covariates are not there; doses are, since they are what is asked about.
+        """The subject with the first levels alone; doses, covariates and occasions all stay.
 
         Args:
             levels: How many levels were seen, in order of time; with all of them nothing changes.
@@ -140,14 +138,7 @@ class Subject:
             return self
         columns = {part.name: getattr(self.levels, part.name) for part in fields(self.levels)}
         seen = {name: column[drawn[:levels]] for name, column in columns.items()}
-        known = max(int((self.covariate_time < self.levels.time[drawn[levels]]).sum()), 1)
-        return replace(
-            self,
-            levels=LevelTable(**seen),
-            covariate_time=self.covariate_time[:known],
-            covariates=self.covariates[:known],
-            occasion=self.occasion[:known],
-        )
+        return replace(self, levels=LevelTable(**seen))
 
 
 Bounded = tuple[tuple[np.ndarray, ...], np.ndarray]

@@ -107,6 +107,7 @@ def advise(
     shown = _scaled(target, 1 / level) if named else target
     shown = shown.model_copy(update={"unit": unit_of(target.measure, cohort)})
     _check_measurable(aim, cohort)
+    _check_drug(target, predictor)
     answer = recommend(average, aim, options)
     inputs = {
         "target": shown.model_dump(exclude={"name"})
@@ -129,6 +130,20 @@ def advise(
     about = [one.about for one, _ in pairs]
     told = _json(unit, about, average, answer, inputs)
     return told, answer, average
+
+
+def _check_drug(target: Target, predictor: Predictor) -> None:
+    """Refuse a named target of another drug.
+
+    Raises:
+        InputError: The target's drug is not the model's.
+    """
+    drug = predictor.about.get("drug")
+    if target.drug and drug and target.drug != drug:
+        raise InputError(
+            f"{target.name} is a target of {target.drug}, and {predictor.name} is a model of "
+            f"{drug}. Name one of {drug}, or write the range: {target.metric}=low:high."
+        )
 
 
 def _check_measurable(target: Target, cohort: Cohort) -> None:
