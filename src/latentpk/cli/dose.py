@@ -153,7 +153,8 @@ def dose(
         derive=computed,
         purpose="dose",
     )
-    found, answer, average = advise(pairs, aim, wish, draws=draws, seed=seed)
+    with console.progress() as progress:
+        found, answer, average = advise(pairs, aim, wish, draws=draws, seed=seed, progress=progress)
     files = [(out, json.dumps(found, indent=1, allow_nan=False) + "\n")]
     if report is not None:
         from latentpk.report.dose_page import dose_page

@@ -165,5 +165,7 @@ def _checked(fields: dict[str, Any], text: str) -> Target:
         found = Target.model_validate(fields)
     except ValidationError as error:
         said = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
-        raise InputError(f"target {text!r}: {said}. Write for instance auc24=400:600.") from error
+        raise InputError(
+            f"target {text!r}: {said.rstrip('.')}. A range is written as auc24=400:600."
+        ) from error
     return found.model_copy(update={"unit": found.unit or found.measure.unit})

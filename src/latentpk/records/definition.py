@@ -119,7 +119,8 @@ def hint(name: str) -> str:
         return (
             "have it computed (from AGE, WT, SCR, SEX by Cockcroft-Gault) by "
             "derive={'renal': 'cockcroft-gault-total'} (--renal cockcroft-gault-total on the "
-            f"command line; there are {', '.join(RENAL_FORMULAS)})"
+            f"command line; there are {', '.join(RENAL_FORMULAS)}, and card, which is a published "
+            "model's own)"
         )
     if name not in SIZE_RECIPES:
         return ""

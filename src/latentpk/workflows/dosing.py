@@ -1,6 +1,6 @@
 """Advice for one patient as JSON values: the dose, its alternatives, and all they rest on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ def advise(
     *,
     draws: int = DRAWS,
     seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[dict[str, Any], Recommendation, Average]:
     """Recommend a regimen for the one patient of a file.
 
@@ -79,6 +80,7 @@ def advise(
         wish: What to choose among.
         draws: Posterior draws; more work is done until half of them are effective.
         seed: Of the draws.
+        progress: Called with (done, total, label).
 
     Returns:
         JSON values, the recommendation, and what it rests on.
@@ -95,10 +97,13 @@ def advise(
             "Give a file that holds one ID."
         )
     level = cohort.units.factor("DV") ** target.measure.concentration
-    average = Average.of(
-        [one.name for one, _ in pairs],
-        [one.posterior(same[0], draws=draws, seed=seed, least_ess=0.5) for one, same in pairs],
-    )
+    told = progress or (lambda done, total, label: None)
+    steps, posteriors = len(pairs) + 1, []
+    for done, (one, same) in enumerate(pairs):
+        told(done, steps, "posterior")
+        posteriors.append(one.posterior(same[0], draws=draws, seed=seed, least_ess=0.5))
+    average = Average.of([one.name for one, _ in pairs], posteriors)
+    told(len(pairs), steps, "regimens judged")
     predictor, posterior = pairs[average.panel.first][0], average.first
     unit = _Units(cohort, cohort.units.factor("AMT") * predictor.salt_factor, level)
     options, defaults = _options(predictor, posterior, wish, unit.amount)
@@ -109,6 +114,7 @@ def advise(
     _check_measurable(aim, cohort)
     _check_drug(target, predictor)
     answer = recommend(average, aim, options)
+    told(steps, steps, "regimens judged")
     inputs = {
         "target": shown.model_dump(exclude={"name"})
         | {"says": shown.describe(), "measured": target.measure.describe(wish.at)},
@@ -128,8 +134,7 @@ def advise(
         "computed": list(cohort.computed),
     }
     about = [one.about for one, _ in pairs]
-    told = _json(unit, about, average, answer, inputs)
-    return told, answer, average
+    return _json(unit, about, average, answer, inputs), answer, average
 
 
 def _check_drug(target: Target, predictor: Predictor) -> None:
