@@ -86,22 +86,27 @@ def _forecast(found: dict[str, Any]) -> str:
 
 
 def _fresh(found: dict[str, Any]) -> str:
-    """Seeds first run after every rule of the choice was set."""
-    said = [
-        f"{COHORTS[row['cohort']]}, {METHODS[row['method']]}, n = {row['n']}: "
-        f"{row['ratio_to_oracle']['value']:.2f} ({row['ratio_to_oracle']['low']:.2f}-"
-        f"{row['ratio_to_oracle']['high']:.2f}), coverage {row['coverage90']['value']:.3f}, "
-        f"{len(row['seeds'])} seed{'s' * (len(row['seeds']) != 1)}"
-        for row in found.get("fresh", ())
-        if row["method"] in ("auto", "kernel") and row["n"]
+    """Seeds first run after the rules of the choice were set."""
+
+    def said(name: str) -> str:
+        return "; ".join(
+            f"{COHORTS[row['cohort']]}, {METHODS[row['method']]}, n = {row['n']}: "
+            f"{row['ratio_to_oracle']['value']:.2f} ({row['ratio_to_oracle']['low']:.2f}-"
+            f"{row['ratio_to_oracle']['high']:.2f}), coverage {row['coverage90']['value']:.3f}, "
+            f"{len(row['seeds'])} seed{'s' * (len(row['seeds']) != 1)}"
+            for row in found.get(name, ())
+            if row["method"] in ("auto", "kernel") and row["n"]
+        )
+
+    texts = [
+        (
+            "Seeds 4 and 5 were first run when the rules stood by which `auto` chooses, and changed "
+            "one (all subjects are held out where a quarter leaves the second compartment open): ",
+            said("fresh"),
+        ),
+        ("Seeds 6 and 7 were run after that: ", said("last")),
     ]
-    if not said:
-        return ""
-    return (
-        "\nSeeds 4 and 5 were first run after every rule by which `auto` chooses was set: "
-        + "; ".join(said)
-        + ".\n"
-    )
+    return "".join(f"\n{head}{text}.\n" for head, text in texts if text)
 
 
 def _calibration(found: dict[str, Any]) -> str:
