@@ -100,8 +100,9 @@ def _fresh(found: dict[str, Any]) -> str:
 
     texts = [
         (
-            "Seeds 4 and 5 were first run when the rules stood by which `auto` chooses, and changed "
-            "one (all subjects are held out where a quarter leaves the second compartment open): ",
+            "Seeds 4 and 5 were first run when the rules stood by which `auto` chooses, and "
+            "changed one (all subjects are held out where a quarter leaves the second compartment "
+            "open): ",
             said("fresh"),
         ),
         ("Seeds 6 and 7 were run after that: ", said("last")),
