@@ -298,6 +298,7 @@ def _real(found: dict[str, Any]) -> str:
             _against(row),
         ]
         for row in found["table"]
+        if " of " not in row["method"]  # other summaries of the same posterior: in results.json
     ]
     shown = [n for n in names if found["table"] and n in found["table"][0]["metrics"]]
     head = ["data", "method", *shown, "log-RMSE minus MAP's (95 %)"]
