@@ -88,14 +88,14 @@ def test_units_carry_through(predictor, usual, tmp_path):
 
 
 def test_doses_after_the_start_are_replaced(predictor, tmp_path):
-    """A recommendation that starts at 36 h draws no dose of the file at 36 h."""
-    wish = Wish(amounts=(1000.0,), intervals=(12.0,), infusions=(1.0,), start=36.0)
-    _, _, curves = advised(predictor, tmp_path / "p.csv", wish=wish)
-    assert curves.given.time.tolist() == [0, 12, 24]
-    assert curves.recommended.time[0] == 36
-    assert curves.fitted.time[-1] == 47.5  # to its last level, with the doses of the file
-    at = np.searchsorted(curves.recommended.time, 47.5)
-    assert curves.recommended.median[at] == pytest.approx(curves.fitted.median[-1], rel=0.02)
+    """A recommendation that starts at 48 h draws no planned dose of the file from 48 h on."""
+    planned = RECORD + "7,48,1,1500,1500,,1,70,90,0\n7,60,1,1500,1500,,1,70,90,0\n"
+    wish = Wish(amounts=(1000.0,), intervals=(12.0,), infusions=(1.0,), start=48.0)
+    _, _, curves = advised(predictor, tmp_path / "p.csv", planned, wish=wish)
+    assert curves.given.time.tolist() == [0, 12, 24, 36]
+    assert curves.recommended.time[0] == 48
+    assert curves.fitted.time[-1] == 48
+    assert curves.recommended.median[0] == pytest.approx(curves.fitted.median[-1], rel=0.02)
 
 
 def test_no_record_has_a_regimen_but_no_fit(predictor, tmp_path):
