@@ -19,13 +19,15 @@ class Say:
     Attributes:
         name: Of the model.
         gates: Its gates A, B and C.
-        log_evidence: Marginal log likelihood of the levels; 0 where there are none.
+        log_evidence: Marginal log likelihood of the levels.
+        levels: How many there are.
         ess: Effective draws.
     """
 
     name: str
     gates: Gates
     log_evidence: float
+    levels: int
     ess: float
 
 
@@ -50,7 +52,8 @@ class Panel:
         All are equally likely before the first level. A model that refuses the patient (gate A
         or B: no posterior, or a patient it was not built for) has no weight, unless all refuse.
         """
-        log = np.array([say.log_evidence for say in says])
+        # without levels the evidence is 1; its estimate is not quite
+        log = np.array([say.log_evidence if say.levels else 0.0 for say in says])
         barred = np.array([worst(say.gates[:2]) == "refuse" for say in says]) | ~np.isfinite(log)
         if barred.all():
             return Panel(tuple(says), np.full(len(says), 1 / len(says)))

@@ -169,9 +169,8 @@ def _chunk(
 def _say(voice: Voice, found: Posteriors, i: int, place: int) -> Say:
     """What one model has to say of one subject of a block."""
     subject = voice.cohort.subjects[place]
-    # without levels the evidence is 1; its estimate is not quite
-    evidence = float(found.log_evidence[i]) if len(subject.levels) else 0.0
-    return Say(voice.name, voice.judge(found, i, subject), evidence, float(found.ess[i]))
+    evidence, ess = float(found.log_evidence[i]), float(found.ess[i])
+    return Say(voice.name, voice.judge(found, i, subject), evidence, len(subject.levels), ess)
 
 
 def _table(

@@ -50,9 +50,8 @@ class Posterior:
 
     def say(self, name: str) -> Say:
         """What this posterior has to say in a panel of models, under the model's name."""
-        # without levels the evidence is 1; its estimate is not quite
-        evidence = float(self.found.log_evidence[0]) if len(self.subject.levels) else 0.0
-        return Say(name, self.gates, evidence, float(self.found.ess[0]))
+        evidence, ess = float(self.found.log_evidence[0]), float(self.found.ess[0])
+        return Say(name, self.gates, evidence, len(self.subject.levels), ess)
 
     def predict(self, times: Any) -> "Profile":
         """Predict the concentration at times [h] on the subject's clock, after any dose there."""
