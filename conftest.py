@@ -1,6 +1,7 @@
 """Settings of every test and doctest, made before jax is imported."""
 
 import doctest
+import gc
 import inspect
 import os
 from pathlib import Path
@@ -35,3 +36,21 @@ def _from_wrapped_module(self, module, thing):
 
 
 doctest.DocTestFinder._from_module = _from_wrapped_module
+
+# Every loaded program holds several memory maps. Linux ends the process that asks for more than
+# vm.max_map_count (65,530), and a worker that has run half of the suite comes near.
+_MAPS = Path("/proc/self/maps")
+_MOST_MAPS = 20_000
+
+
+def pytest_runtest_teardown():
+    """Let go of the programs of earlier tests before there are too many; the disk keeps them."""
+    if not _MAPS.exists():
+        return
+    with _MAPS.open("rb") as maps:
+        count = sum(1 for _ in maps)
+    if count > _MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
