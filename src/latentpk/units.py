@@ -67,6 +67,8 @@ class Physical:
 _WEIGHT, _CREATININE = Physical(WEIGHT, 0.4, 300), Physical(CREATININE, 0.1, 15)
 _RENAL, _AGE = Physical(CLEARANCE, 2, 250, zero=True), Physical(AGE, 0, 110, zero=True)
 
+_ITEMS = ("TIME", "DUR", "II", "AMT", "RATE", "DV", "LLOQ")
+
 PHYSICAL: Mapping[str, Physical] = {
     "WT": _WEIGHT, "WEIGHT": _WEIGHT, "BW": _WEIGHT, "IBW": _WEIGHT, "ABW": _WEIGHT,
     "LBM": _WEIGHT, "FFM": _WEIGHT, "LBW": _WEIGHT,
@@ -144,7 +146,7 @@ class Units:
 
     @cached_property
     def _factors(self) -> dict[str, float]:
-        columns = ("TIME", "DUR", "II", "AMT", "RATE", "DV", "LLOQ", *self.declared)
+        columns = (*_ITEMS, *self.declared)
         found = {c: _factor(c, self.unit(c), self.molar_mass) for c in columns}
         return {column: value for column, value in found.items() if value is not None}
 
@@ -181,6 +183,21 @@ def parse_units(text: str | Units | None) -> Units:
     return _units(entries, problems)
 
 
+def undeclarable(units: Units, columns: tuple[str, ...]) -> list[Problem]:
+    """Declared units of what is neither a column of the file nor known without one: misspelled.
+
+    Args:
+        units: As declared.
+        columns: Of the file.
+    """
+    known = {*_ITEMS, "DATE", *PHYSICAL, *columns}
+    return [
+        _problem(column, "the file has no such column", f"Name one of {', '.join(columns)}")
+        for column in units.declared
+        if column not in known
+    ]
+
+
 def _units(entries: dict[str, str], problems: list[Problem]) -> Units:
     mass = entries.pop("MOLAR_MASS", None)
     molar_mass = _positive(mass) if mass is not None else None
@@ -197,7 +214,7 @@ def _units(entries: dict[str, str], problems: list[Problem]) -> Units:
 def _check(column: str, unit: str, molar_mass: float | None) -> list[Problem]:
     if column == "DATE":
         good = unit in _DATES
-    elif column in PHYSICAL or column in ("TIME", "DUR", "II", "AMT", "RATE", "DV", "LLOQ"):
+    elif column in PHYSICAL or column in _ITEMS:
         good = _factor(column, unit, molar_mass if molar_mass is not None else 1.0) is not None
     else:
         return []  # an unknown covariate's unit is a label

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from latentpk.cli.main import app
+from latentpk.report.words import percent
 
 PATIENT = """ID,TIME,EVID,AMT,RATE,DV,MDV,WT,CRCL,DIAL
 7,0,1,1000,1000,,1,70,90,0
@@ -179,6 +180,21 @@ def test_a_target_below_the_assays_limit_is_bad_input(patient, target):
     assert result.exit_code == 2
     assert "limit of quantification, 0.5" in result.stderr
     assert not out.exists()
+
+
+def test_planned_doses_of_the_file_are_said_to_be_replaced(patient):
+    patient.write_text(PATIENT + "7,60,1,1000,1000,,1,70,90,0\n")
+    result, out = dose(patient, "--start", "48")
+    assert result.exit_code == 0, result.stderr
+    assert "1 dose of the file from 48 h on is replaced" in result.stdout
+    given = json.loads(out.read_text())["inputs"]
+    assert (given["doses given"], given["doses replaced"]) == (4, 1)
+
+
+def test_the_share_above_the_limit_is_told(patient):
+    result, out = dose(patient)
+    best = json.loads(out.read_text())["alternatives"][0]
+    assert f", above the limit {percent(best['probability_toxic'])}, " in result.stdout
 
 
 def test_two_patients_are_one_too_many(patient):

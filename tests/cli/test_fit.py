@@ -53,6 +53,15 @@ def test_a_folder_with_something_else_in_it_is_left_alone(latentpk, clinic, tmp_
     assert latentpk.asked() == {}
 
 
+def test_a_model_that_will_be_replaced_is_named(latentpk, clinic, tmp_path):
+    first = latentpk("fit", clinic, "--out", tmp_path / "m")
+    (tmp_path / "m").mkdir(exist_ok=True)
+    (tmp_path / "m" / "manifest.json").write_text("{}")
+    again = latentpk("fit", clinic, "--out", tmp_path / "m")
+    assert "which replaces it" not in first.stdout
+    assert f"{tmp_path / 'm'} holds a model" in again.stdout
+
+
 def test_a_missing_file_is_bad_input(latentpk, tmp_path):
     result = latentpk("fit", tmp_path / "none.csv", "--out", tmp_path / "m")
     assert result.exit_code == 2

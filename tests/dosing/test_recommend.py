@@ -158,6 +158,14 @@ def test_the_ends_of_the_grid_are_named(posterior):
     assert any("largest that is offered" in reason for reason in found.reasons)
 
 
+def test_a_target_that_nothing_offered_reaches_is_a_caution(posterior):
+    little = PRACTICE.model_copy(update={"amounts": (25.0, 50.0), "intervals": (24.0,)})
+    found = recommend(posterior, AUC, DoseOptions(little))
+    assert found.alternatives[0].probability < 0.1
+    assert found.verdict == "caution"
+    assert any("with a chance of only" in reason for reason in found.reasons)
+
+
 @pytest.mark.parametrize("target", ["auc24=400:600", "trough=10:15"])
 def test_a_model_averaged_with_itself_recommends_the_same(posterior, target):
     """Shares .3 and .7 of one model: the same chances, amounts and spreads as that model's own."""

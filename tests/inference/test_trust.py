@@ -112,6 +112,22 @@ def test_a_patient_outside_the_models_domain_is_named(trust, verdict, reason):
     assert reason in trust.reason
 
 
+SEXES = Domain((Range("SEX", "0/1", (0, 1), (0, 1), True, "1 = male, 0 = female"),))
+
+
+@pytest.mark.parametrize(
+    ("sex", "verdict", "reason"),
+    [
+        (1, "ok", ""),
+        (2, "refuse", "SEX is 2; it is refused outside 0 to 1 (1 = male, 0 = female)."),
+        (0.5, "refuse", "SEX is 0.5, and it is a code: a whole number (1 = male, 0 = female)."),
+    ],
+)
+def test_a_code_is_whole_and_its_meaning_is_told(sex, verdict, reason):
+    trust = gate_b(SEXES, np.array([[float(sex)]]), np.array([0.0]), np.array([]))
+    assert (trust.verdict, trust.reason) == (verdict, reason)
+
+
 CLINIC = Domain(
     (Range("WT", "kg", (40, 120), (30, 250)), Range("CRCL", "mL/min", (10, 150), (5, 200))),
     renal=RenalDefinition("cockcroft-gault-total", 1.0, 65.0, 150.0),

@@ -51,6 +51,16 @@ def test_an_unknown_name_lists_the_known_ones():
     assert "vancomycin-goti-2081" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("vancomycin", "vancomycin-goti-2018"), ("Theophyline", "mean theophylline")],
+)
+def test_a_name_nearly_right_gets_those_it_may_mean(written, meant):
+    with pytest.raises(InputError, match="Did you mean") as caught:
+        open_model(written)
+    assert meant in str(caught.value)
+
+
 def test_a_folder_goes_to_the_loader_and_a_library_name_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()

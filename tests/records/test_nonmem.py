@@ -90,6 +90,7 @@ BAD = {
     "repeated column": (GOOD.replace("RATE", "AMT"), "column AMT", {}),
     "ragged line": (_with(4, "1,8,0,0,1,.,2,70"), "line 4", {}),
     "unknown unit": (GOOD, "units, DV", {"units": "DV=stones"}),
+    "unit of no column": (GOOD, "units, DVV", {"units": "DVV=ng/mL"}),
     "wrong ROUTE": (
         _column("ROUTE", "ear"),
         DOSE + "ROUTE",

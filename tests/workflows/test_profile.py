@@ -15,6 +15,8 @@ def test_settings_are_checked():
         ProfileVAE(hidden=3)
     with pytest.raises(InputError, match="4c-iv"):
         ProfileVAE(structure="4c-iv")
+    with pytest.raises(InputError, match="has no compartments"):
+        ProfileVAE(decoder="kernel", structure="2c-iv")
 
 
 def test_nothing_is_answered_before_the_fit(ward):

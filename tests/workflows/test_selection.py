@@ -193,6 +193,17 @@ class TestSearch:
         chosen, _ = decide(open_route, lagged, decoder="compartment", prior="linear")
         assert chosen.decoder.endswith("oral-lag")
 
+    def test_why_the_highest_score_was_not_taken_is_told(self, infused):
+        simple, rich = (Candidate(decoder=f"{n}c-iv", route="iv") for n in (1, 2))
+        trials = {
+            simple: Trial(candidate=simple, scores=(0.0, 0.1, 0.2)),
+            rich: Trial(candidate=rich, scores=(0.3, 0.0, 0.3)),
+        }
+        told = Selection(make_ground(infused, "combined2", 0), trials).tell(simple)
+        assert told[-2] == f"chosen: {simple}"
+        # gains .3, -.1, .1: mean .1, standard error .1155
+        assert told[-1].startswith(f"{rich} scored 0.100 higher, 0.9 standard errors")
+
     def test_trials_made_before_are_not_made_again(self, infused, monkeypatch):
         monkeypatch.setattr(selection, "try_candidate", None)
         ground = make_ground(infused, "combined2", 0)

@@ -24,6 +24,7 @@ from latentpk.cli.options import (
 )
 from latentpk.cli.patients import read_panel
 from latentpk.errors import InputError
+from latentpk.report.words import percent
 
 SHOWN = 5
 
@@ -47,7 +48,10 @@ def dose(
     ],
     out: OutFile,
     at: Annotated[
-        str, typer.Option(metavar="H|ss", help="Start of the window that is judged, in hours.")
+        str,
+        typer.Option(
+            metavar="H|ss", help="Start of the window that is judged, in hours; of auc_cum its end."
+        ),
     ] = "ss",
     begin: Annotated[
         float | None,
@@ -184,6 +188,13 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
     console.say(f"verdict: {found['verdict']}")
     for reason in found["reasons"]:
         console.say(f"  {reason}")
+    replaced = found["inputs"]["doses replaced"]
+    if replaced:
+        start = found["inputs"]["start [h]"]
+        console.say(
+            f"  {replaced} dose{'s' * (replaced != 1)} of the file from {start:g} h on "
+            f"{'are' if replaced != 1 else 'is'} replaced by what is judged"
+        )
     for default in found["inputs"]["defaults"]:
         console.say(f"  taken as default: {default}")
     for one in found["posterior"].get("models", ()):
@@ -201,14 +212,20 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
         spread = one["exposure"]
         console.say(
             f"  {one['amount']:g} {unit['amount']} every {one['interval']:g} h{first}: "
-            f"in range {100 * one['probability']:.0f} %, exposure {spread['median']:.4g} "
+            f"in range {percent(one['probability'])}{_above(one)}, "
+            f"exposure {spread['median']:.4g} "
             f"({spread['lo']:.4g} to {spread['hi']:.4g}) {unit['exposure']}"
             + "".join(
-                f"; {said['name']} {100 * said['probability']:.0f} %"
-                for said in one.get("models", ())
+                f"; {said['name']} {percent(said['probability'])}" for said in one.get("models", ())
             )
         )
     if found["hold_until"] is not None:
         console.say(f"  Hold until {found['hold_until']:g} h: the level is above the limit.")
     if found["next_sample"] is not None:
         console.say(f"  The next level tells most at {found['next_sample']['time']:g} h.")
+
+
+def _above(one: dict[str, Any]) -> str:
+    """The chance of too much, where the target names a limit."""
+    toxic = one["probability_toxic"]
+    return "" if toxic is None else f", above the limit {percent(toxic)}"

@@ -23,6 +23,7 @@ from latentpk.cli.options import (
     derivation,
 )
 from latentpk.cli.patients import read_panel
+from latentpk.report.words import percent
 
 
 @reported
@@ -38,7 +39,11 @@ def exposure(
         ),
     ],
     at: Annotated[
-        str, typer.Option(metavar="H|ss", help="Start of the window in hours, or steady state.")
+        str,
+        typer.Option(
+            metavar="H|ss",
+            help="Start of the window in hours (of auc_cum its end), or steady state.",
+        ),
     ] = "ss",
     range_: Annotated[
         str | None,
@@ -72,7 +77,8 @@ def exposure(
 ) -> None:
     """Compute each patient's exposure under the posterior, and write it as JSON.
 
-    --at is the START of the window: `auc24 --at 24` is the area from 24 to 48 h.
+    --at is the START of the window: `auc24 --at 24` is the area from 24 to 48 h. Only `auc_cum`
+    begins at time 0, and --at is its end.
     """
     check_output(out, data)
     console = start(quiet=quiet, threads=threads)
@@ -95,7 +101,7 @@ def exposure(
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     console.say(f"{found['means']} [{found['unit']}]")
     for one in found["subjects"][:20]:
-        chance = "" if one["p"] is None else f", in range {100 * one['p']:.0f} %"
+        chance = "" if one["p"] is None else f", in range {percent(one['p'])}"
         console.say(
             f"  {one['id']}: {one['median']:.4g} ({one['lo']:.4g} to {one['hi']:.4g}){chance}, "
             f"{one['verdict']}"

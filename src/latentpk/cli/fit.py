@@ -98,7 +98,7 @@ def fit(
     With --start-from the source's structure and covariate effects stay; typical values, spread
     and residual error move as far as the local levels insist, and an encoder learns the result.
     """
-    check_folder(out)
+    replaced = check_folder(out)
     if start_from is not None:
         _check_options(covariates, decoder, structure, route)
     elif renal is Renal.CARD:
@@ -107,6 +107,8 @@ def fit(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
     console = start(quiet=quiet, threads=threads)
+    if replaced:
+        console.say(f"{out} holds a model; it stays until this fit is done, which replaces it")
     partial = out.with_name(f"{out.name}.partial")
     rule: dict[str, Any] = {} if interpolation is None else {"interpolation": interpolation.value}
     if start_from is not None:
@@ -189,11 +191,16 @@ def _check_options(covariates: str | None, decoder: Decoder, structure: str, rou
         )
 
 
-def check_folder(out: Path) -> None:
-    """Refuse a folder that could not become a model, before hours of training."""
+def check_folder(out: Path) -> bool:
+    """Refuse a folder that could not become a model, before hours of training.
+
+    Returns:
+        Whether there is a model that will be replaced.
+    """
     if out.is_file():
         raise InputError(f"--out {out} is a file. A model is a folder: name another path.")
     if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
         raise InputError(f"--out {out} holds something that is no model. Name another folder.")
     if not out.absolute().parent.is_dir():
         raise InputError(f"--out {out}: {out.parent} does not exist. Make that folder first.")
+    return out.is_dir() and any(out.iterdir())

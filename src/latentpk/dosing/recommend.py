@@ -19,6 +19,7 @@ from latentpk.errors import InputError
 from latentpk.inference.trust import Trust, reasons, worst
 
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
+HARDLY = 0.1  # chance of the range below which even the best regimen is a caution
 FEW = 256  # evenly weighted draws that stand for a posterior where each course is simulated
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -184,14 +185,15 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     judge = _Judge(before, target, options, start)
     ranked = sorted(judge.alternatives(regimens), key=judge.rank)
     best = ranked[0]
-    sample, doubt = None, judge.exposures(best.regimen).doubt(best.regimen)
+    doubts = [judge.exposures(best.regimen).doubt(best.regimen), _hardly(best)]
+    sample, doubts = None, [doubt for doubt in doubts if doubt]
     if options.sample:
         values = judge.exposures(best.regimen).of([best.regimen])[0]
         sample = next_sample(judge.given(best.regimen), values, start, best.regimen.interval)
     return replace(
         answer,
-        verdict="caution" if doubt else answer.verdict,
-        reasons=(*answer.reasons, *([doubt] if doubt else []), *_limits_hit(best, regimens)),
+        verdict="caution" if doubts else answer.verdict,
+        reasons=(*answer.reasons, *doubts, *_limits_hit(best, regimens)),
         alternatives=tuple(ranked),
         recommended=0,
         optimal_amount=tuple(judge.optimal(regimens)),
@@ -380,6 +382,16 @@ def _hold(patient: Seen, target: Target, start: float) -> float | None:
             return float(time[-1])
         begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])
     return end
+
+
+def _hardly(best: Alternative) -> str:
+    """What to say where the target is out of reach, "" where it is not."""
+    if best.probability >= HARDLY:
+        return ""
+    return (
+        f"Even the best regimen offered reaches the target with a chance of only "
+        f"{100 * best.probability:.2g} %: widen the grid, or reconsider the target."
+    )
 
 
 def _limits_hit(best: Alternative, regimens: Sequence[Regimen]) -> list[str]:

@@ -51,12 +51,16 @@ class Range:
         unit: Unit of the bounds.
         soft: Outside it an answer is a caution.
         hard: Outside it an answer is refused.
+        code: Whether it is a code, of which there is nothing between whole numbers.
+        meaning: What it is, for whoever gave another value.
     """
 
     name: str
     unit: str
     soft: tuple[float, float]
     hard: tuple[float, float]
+    code: bool = False
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,14 +155,23 @@ def gate_b(
                 hard = not known.hard[0] <= value <= known.hard[1]
                 bounds = known.hard if hard else known.soft
                 rule = "it is refused outside" if hard else "the model was built on"
-                unit = f" {known.unit}" if known.unit else ""
-                words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}."
-                said.append((hard, words))
+                unit = f" {known.unit}" if known.unit and not known.code else ""
+                words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}"
+                said.append((hard, words + (f" ({known.meaning})." if known.meaning else ".")))
+        if known.code and (broken := _between(covariates[:, i])) is not None:
+            words = f"{known.name} is {broken:g}, and it is a code: a whole number"
+            said.append((True, words + (f" ({known.meaning})." if known.meaning else ".")))
     said += _stale(domain, dose_time, level_time)
     said += [] if renal is None else [(False, words) for words in _renal(domain, renal)]
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
+
+
+def _between(values: Float[np.ndarray, " piece"]) -> float | None:
+    """The first value that is no whole number."""
+    odd = values[np.mod(values, 1) != 0]
+    return float(odd[0]) if odd.size else None
 
 
 def _stale(

@@ -1,6 +1,7 @@
 """The one resolver of models: a library name gives a published one, a folder a trained one."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -92,9 +93,14 @@ def open_model(source: str | Path, *, load: Callable[[Path], Any] | None = None)
 
 
 def _unknown(name: str) -> Problem:
+    near = get_close_matches(name.lower(), list_models(), n=3, cutoff=0.5)
+    near += [known for known in list_models() if known.startswith(name.lower()) and name]
+    named = ", ".join(dict.fromkeys(near))
     return Problem(
         f"model {name!r}",
         "neither a model folder nor a library name",
         "A model is a folder made by `latentpk fit` or a published model",
-        f"Check the path, or name one of {', '.join(list_models())}",
+        f"Did you mean {named}? `latentpk library` lists them all"
+        if near
+        else f"Check the path, or name one of {', '.join(list_models())}",
     )

@@ -25,7 +25,7 @@ from latentpk.records.route import read_route
 from latentpk.records.subject import Cohort, Kind, split
 from latentpk.records.table import read_table
 from latentpk.records.text import MAX_BYTES
-from latentpk.units import Units, parse_units
+from latentpk.units import Units, parse_units, undeclarable
 
 Progress = Callable[[int, int, str], None]
 _STEPS = ("reading", "checking", "expanding doses", "building subjects", "read")
@@ -193,6 +193,8 @@ def _units(findings: Findings, units: str | Units | None) -> Units:
     if units is not None and stated:
         findings.notice(f"The file's own units ({stated}) are overridden.")
     covariates = tuple(findings.table.frame.columns)
+    if not isinstance(units, Units):  # a model's own may name what it computed something from
+        findings.problems += undeclarable(known, covariates)
     findings.notice(f"Units: {known.describe(covariates)}.")
     return known
 

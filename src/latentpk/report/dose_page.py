@@ -7,6 +7,7 @@ import numpy as np
 
 from latentpk.report.dose_figures import alternatives_figure, record_figure, svg_text
 from latentpk.report.html import Content, Html, element, facts, items, joined, table
+from latentpk.report.words import percent
 from latentpk.workflows.dose_curves import DoseCurves, Given
 
 BEST = 10  # alternatives listed
@@ -436,9 +437,7 @@ def _number(value: float | None, digits: int = 4) -> str:
 
 
 def _percent(share: float | None) -> str:
-    if share is None or not np.isfinite(share):
-        return UNKNOWN
-    return "<1 %" if 0 < share < 0.005 else ">99 %" if 0.995 < share < 1 else f"{100 * share:.0f} %"
+    return UNKNOWN if share is None or not np.isfinite(share) else percent(share)
 
 
 def _spread(one: Found) -> str:

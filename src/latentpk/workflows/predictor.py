@@ -190,7 +190,12 @@ def published_predictor(card: LibraryModel) -> Predictor:
     """
     population = card.population
     model = build_published(population)
-    ranges = tuple(Range(c.name, c.unit, c.soft, c.hard) for c in card.required)
+    ranges = tuple(
+        Range(c.name, c.unit, c.soft, c.hard, True, c.definition)
+        if c.kind != "continuous"
+        else Range(c.name, c.unit, c.soft, c.hard)
+        for c in card.required
+    )
     seal = hashlib.sha256(card.model_dump_json().encode()).hexdigest()
     # TAFD, where there is one, comes last: the typical patient has just begun
     middle = np.zeros(len(population.covariates))

@@ -30,7 +30,7 @@ from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
-from latentpk.workflows.selection import Candidate, Ground, Selection, make_ground, select
+from latentpk.workflows.selection import FREE, Candidate, Ground, Selection, make_ground, select
 from latentpk.workflows.setup import seen_range
 
 Progress = Callable[[int, int, str], None]
@@ -105,6 +105,12 @@ class ProfileVAE:
             raise InputError(f"ProfileVAE: {error}") from error
         if self.settings.structure != "auto":
             Structure.parse(self.settings.structure)
+            if self.settings.decoder in FREE:
+                raise InputError(
+                    f"structure {self.settings.structure} beside decoder {self.settings.decoder}: "
+                    "that decoder has no compartments. Leave out the structure (--structure), or "
+                    "take decoder compartment (--decoder)."
+                )
         self._model: LatentModel | None = None
         self._fitted: Fitted | None = None
         self._checkpoint: Checkpoint | None = None
@@ -230,11 +236,7 @@ class ProfileVAE:
             route=settings.route,
             prior=settings.prior,
         )
-        told = tuple(
-            f"held-out forecast of {trial.candidate}: {trial.mean:.3f} nats per level"
-            for trial in sorted(selection.trials.values(), key=lambda t: str(t.candidate))
-        )
-        return chosen, (*told, f"chosen: {chosen}")
+        return chosen, selection.tell(chosen)
 
     def reading(self) -> dict[str, Any]:
         """Arguments of `read_nonmem` for data this model is to forecast."""

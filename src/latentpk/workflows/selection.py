@@ -247,6 +247,10 @@ def _least_errors(richer: str, simpler: str, *, few: bool) -> float:
     return SECOND_GAIN if second else GAIN
 
 
+def _score(trial: Trial) -> str:
+    return f"{trial.mean:.3f} nats per level"
+
+
 def _apart(one: Trial, other: Trial) -> float:
     """By how many standard errors two trials differ."""
     if len(one.scores) != len(other.scores) or len(one.scores) < 2:
@@ -273,11 +277,13 @@ class Selection:
         ground: The cohort.
         trials: By candidate, in the order tried.
         on_trial: Called after each.
+        turned: Trials of every subject in turn, where a quarter left one or two compartments open.
     """
 
     ground: Ground
     trials: dict[Candidate, Trial] = field(default_factory=dict)
     on_trial: Callable[[Trial], None] = lambda trial: None
+    turned: list[Trial] = field(default_factory=list)
 
     def attempt(self, candidates: Sequence[Candidate]) -> list[Trial]:
         """Try candidates; the programs of two families compile and run side by side."""
@@ -301,7 +307,24 @@ class Selection:
         count = len(self.ground.cohort)
         if not FOLDS_BELOW <= count < ENOUGH or _apart(*pair) >= CLOSE:
             return list(pair)
-        return [try_candidate(self.ground, one, every=True) for one in (simpler, richer)]
+        self.turned = [try_candidate(self.ground, c, every=True) for c in (simpler, richer)]
+        return self.turned
+
+    def tell(self, chosen: Candidate) -> tuple[str, ...]:
+        """Every score, and why the highest was not taken where it was not."""
+        ranked = sorted(self.trials.values(), key=lambda trial: str(trial.candidate))
+        lines = [f"held-out forecast of {t.candidate}: {_score(t)}" for t in ranked]
+        lines += [f"all held out in turn, {t.candidate}: {_score(t)}" for t in self.turned]
+        lines.append(f"chosen: {chosen}")
+        if chosen in self.trials:
+            held, highest = self.trials[chosen], max(ranked, key=lambda trial: trial.mean)
+            apart = _apart(highest, held)
+            if highest.candidate != chosen and np.isfinite(apart):
+                lines.append(
+                    f"{highest.candidate} scored {highest.mean - held.mean:.3f} higher, "
+                    f"{apart:.1f} standard errors: too little to decide for it"
+                )
+        return tuple(lines)
 
     def _run_lane(self, candidates: Sequence[Candidate]) -> None:
         for candidate in candidates:

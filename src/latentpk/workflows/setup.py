@@ -116,7 +116,7 @@ def seen_range(known: CovariateConfig) -> Range:
     low, high = known.low, known.high
     if known.kind != "continuous":
         seen = known.levels or (low, high)
-        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)))
+        return Range(known.name, "", (min(seen), max(seen)), (min(seen), max(seen)), code=True)
     width = high - low
     hard = (low / 3, high * 3) if known.log else (low - width, high + width)
     unit = PHYSICAL[known.name].unit if known.name in PHYSICAL else ""
