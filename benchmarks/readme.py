@@ -1,329 +1,165 @@
-"""The figures of the README, made from every results.json: python -m benchmarks.readme."""
+"""The README's summary and docs/figures.md, from each results.json: python -m benchmarks.readme."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import COHORTS, figures, table
+
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->"
-COHORTS = {
-    "vancomycin-2c-infusion": "two-compartment infusion",
-    "oral-1c": "one-compartment oral",
-    "two-peaks": "two absorption peaks",
-}
-METHODS = {
-    "auto": "`fit`, all on auto",
-    "compartment": "compartment",
-    "compartment-map": "its mode (MAP)",
-    "compartment-population": "its population prediction",
-    "kernel": "kernel",
-    "pkvae": "published PKVAE",
-}
-CHOOSERS = {
-    "label": "label",
-    "sawchuk-zaske": "Sawchuk-Zaske",
-    "map": "MAP, true model",
-    "best": "best attainable",
-    "library": "ours, library model",
-    "trained": "ours, trained on 500",
-    "other": "ours, another model",
-}
+HEAD = """# Figures
+
+What was measured, whole; the README has the summary. `python -m benchmarks.readme` writes this
+page from each `benchmarks/<task>/results.json`, which `make benchmark TASK=<task>` regenerates; the
+tasks' READMEs say what was fixed before any fit, and what was tried where a bar is missed.
+
+"""
+Results = Callable[[str], dict[str, Any] | None]
+Line = list[str]
 
 
-def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
-    """Markdown of what was measured; a task without results has no line.
+def summary(results: Results) -> str:
+    """One table of what was promised and what was measured.
 
     Args:
         results: The results.json of a task, or None.
     """
-    parts = [
-        render(found)
-        for task, render in (
+    rows = [
+        line
+        for task, lines in (
             ("forecast_oracle", _forecast),
             ("calibration", _calibration),
-            ("encoder_worth", _encoder),
-            ("speed", _speed),
             ("real_data", _real),
-            ("trust", _trust),
             ("dose_quality", _quality),
-            ("dosing_speed", _dosing_speed),
+            ("trust", _trust),
             ("start_from", _start_from),
+            ("speed", _speed),
+            ("dosing_speed", _dosing_speed),
         )
         if (found := results(task)) is not None
+        for line in lines(found)
     ]
-    return "\n".join(parts)
+    return table(["what", "measured", "bar", "met"], rows)
 
 
-def _forecast(found: dict[str, Any]) -> str:
+def _met(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
+def _forecast(found: dict[str, Any]) -> Iterator[Line]:
     cells = {(row["cohort"], row["n"], row["method"]): row for row in found["table"]}
-    columns = [(cohort, n) for cohort in COHORTS for n in (500, 100)]
-    columns = [c for c in columns if any((*c, method) in cells for method in METHODS)]
-
-    def cell(cohort: str, n: int, method: str) -> str:
-        row = cells.get((cohort, n, method))
-        if row is None:
-            return ""
-        ratio = row["ratio_to_oracle"]
-        seeds = len(row["seeds"])
-        mark = "" if seeds == 3 else f", {seeds} seed{'s' if seeds > 1 else ''}"
-        return f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f}{mark})"
-
-    rows = [
-        [label, *(cell(cohort, n, method) for cohort, n in columns)]
-        for method, label in METHODS.items()
-    ]
-    head = ["error of later levels / oracle's", *(f"{COHORTS[c]}, n = {n}" for c, n in columns)]
-    return (
-        "**Forecasts against the Bayes oracle**, which knows the true model and population: 500 "
-        "unseen patients a seed, 1-4 levels each, log-RMSE of later concentrations over the "
-        "oracle's, with a 95 % interval. "
-        + _cells(found)
-        + "\n\n"
-        + _table(head, [row for row in rows if any(row[1:])])
-        + _fresh(found)
-    )
-
-
-def _fresh(found: dict[str, Any]) -> str:
-    """Seeds first run after the rules of the choice were set."""
-
-    def said(name: str) -> str:
-        return "; ".join(
-            f"{COHORTS[row['cohort']]}, {METHODS[row['method']]}, n = {row['n']}: "
-            f"{row['ratio_to_oracle']['value']:.2f} ({row['ratio_to_oracle']['low']:.2f}-"
-            f"{row['ratio_to_oracle']['high']:.2f}), coverage {row['coverage90']['value']:.3f}, "
-            f"{len(row['seeds'])} seed{'s' * (len(row['seeds']) != 1)}"
-            for row in found.get(name, ())
-            if row["method"] in ("auto", "kernel") and row["n"]
-        )
-
-    texts = [
-        (
-            "Seeds 4 and 5 were first run when the rules stood by which `auto` chooses, and "
-            "changed one (all subjects are held out where a quarter leaves the second compartment "
-            "open): ",
-            said("fresh"),
-        ),
-        ("Seeds 6 and 7 were run after that: ", said("last")),
-    ]
-    return "".join(f"\n{head}{text}.\n" for head, text in texts if text)
-
-
-def _calibration(found: dict[str, Any]) -> str:
-    ours = [row for row in found["table"] if row["method"] != "oracle"]
-    shares = [
-        f"{row['coverage90']['value']:.3f} ({COHORTS[row['cohort']]}, {row['method']}, "
-        f"n = {row['n']}, {row['measurements']} measurements)"
-        for row in sorted(ours, key=lambda r: (-r["n"], list(COHORTS).index(r["cohort"])))
-    ]
-    return (
-        "**Calibration**: share of new measurements of unseen patients within the 90 % prediction "
-        f"interval: {'; '.join(shares)}.\n"
-    )
-
-
-def _encoder(found: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"{COHORTS[row['cohort']]}, {row['decoder']}",
-            row["arm"],
-            f"{row['ratio_to_oracle']['value']:.3f}",
-            f"{row['ms_per_patient']:.2f}",
-            ", ".join(f"{name} {100 * share:.0f} %" for name, share in row["rungs"].items()),
-        ]
-        for row in found["table"]
-    ]
-    head = ["cohort and decoder", "posterior by", "error / oracle's", "ms a patient", "rungs"]
-    return (
-        "**What the encoder is worth** (one thread, in blocks). "
-        + _cells(found)
-        + "\n\n"
-        + _table(head, rows)
-    )
-
-
-def _speed(found: dict[str, Any]) -> str:
-    rows = [
-        [
-            bar["what"],
-            f"{bar['measured']:.3g}",
+    for bar in found["bars"]:
+        row = cells[bar["cohort"], bar["n"], bar["method"]]["ratio_to_oracle"]
+        peer = cells.get((bar["cohort"], bar["n"], "pkvae"))
+        beside = "" if peer is None else f"; PKVAE {peer['ratio_to_oracle']['value']:.2f}"
+        yield [
+            f"forecast error / the Bayes oracle's: {COHORTS[bar['cohort']]}, "
+            f"{bar['method']}, trained on {bar['n']}",
+            f"{row['value']:.2f} ({row['low']:.2f}-{row['high']:.2f}){beside}",
             f"{bar['at_most']:g}",
-            "yes" if bar["met"] else "no",
+            _met(bar["met"]),
         ]
-        for bar in found["bars"]
-    ]
-    growth = "; ".join(
-        f"{what.removesuffix('-growth')} "
-        + ", ".join(f"{n} subjects {seconds:.1f} s" for n, seconds in one["seconds"].items())
-        for what, one in found["growth"].items()
-        if one["seconds"]
-    )
-    tail = f"\nGrowth (warm cache): {growth}.\n" if growth else ""
-    return (
-        "**Speed**, whole processes on two cores, seconds (memory: GB). "
-        + _cells(found)
-        + "\n\n"
-        + _table(["what", "measured", "bar", "met"], rows)
-        + tail
-    )
 
 
-def _trust(found: dict[str, Any]) -> str:
-    def share(value: float | None) -> str:
-        return "" if value is None else f"{100 * value:.1f} %"
-
-    rows = [
-        [
-            row["scenario"],
-            share(row["wrong"]),
-            share(row["flagged"]),
-            share(row["wrong_flagged"]),
-            share(row.get("ratio_test_flagged")),
-        ]
+def _calibration(found: dict[str, Any]) -> Iterator[Line]:
+    shares = [
+        row["coverage90"]["value"]
         for row in found["table"]
+        if row["method"] != "oracle" and row["n"] == 500
     ]
-    head = [
-        "scenario",
-        "forecast wrong",
-        "flagged",
-        "flagged of the wrong",
-        "the ratio test's share",
-    ]
-    return (
-        "**What the gates see**: forecasts more than 50 % off, from three levels; the likelihood "
-        "ratio test knows the alternative, at 5 % false alarms. "
-        + _cells(found)
-        + "\n\n"
-        + _table(head, rows)
-    )
-
-
-def _quality(found: dict[str, Any]) -> str:
-    cells = {(one["row"], one["levels"], one["method"]): one for one in found["table"]}
-    keys = list(dict.fromkeys(key[:2] for key in cells))
-
-    def share(row: str, levels: int, method: str) -> str:
-        one = cells.get((row, levels, method))
-        return "" if one is None else f"{100 * one['attained']['value']:.1f}"
-
-    def against(row: str, levels: int, method: str) -> str:
-        one = cells.get((row, levels, method), {})
-        keys = ("expected_minus_best", "expected_minus_map")
-        parts = [
-            f"{100 * one[k]['value']:+.1f} ({100 * one[k]['low']:+.1f})" for k in keys if k in one
+    if shares:
+        low, high = found["bar"]["least"], found["bar"]["most"]
+        yield [
+            f"new measurements inside their 90 % interval, trained on 500, {len(shares)} models",
+            f"{min(shares):.3f}-{max(shares):.3f}",
+            f"{low:g}-{high:g}",
+            _met(low <= min(shares) and max(shares) <= high),
         ]
-        return " / ".join(parts)
-
-    rows = [
-        [
-            row,
-            str(levels),
-            *(share(row, levels, method) for method in CHOOSERS),
-            *(against(row, levels, method) for method in ("library", "trained")),
-        ]
-        for row, levels in keys
-    ]
-    head = ["patients", "levels", *CHOOSERS.values()]
-    head += ["library model minus best / MAP", "trained minus best / MAP"]
-
-    def met(expected: bool) -> str:
-        mine = [bar["met"] for bar in found["bars"] if ("expected" in bar["what"]) == expected]
-        return f"{sum(mine)} of {len(mine)}"
-
-    return (
-        "**Dose quality**: % of virtual patients whose true exposure reaches the target. The "
-        "differences, in points with the lower 95 % bound, are of the share expected: each "
-        "patient's truth averaged over what it may be. "
-        + _cells(found)
-        + f" {met(True)} bars are met by the share expected, {met(False)} by the share attained, "
-        "whose differences 1,000 patients tell to 1.5 points.\n\n" + _table(head, rows)
-    )
 
 
-def _dosing_speed(found: dict[str, Any]) -> str:
-    limits = {bar["what"]: bar for bar in found["bars"]}
-    rows = [
-        [
-            what,
-            f"{one['median']:.3g}",
-            f"{limits[what]['at_most']:g}" if what in limits else "",
-            ("yes" if limits[what]["met"] else "no") if what in limits else "",
-        ]
-        for what, one in found["seconds"].items()
-    ]
-    return (
-        "**Speed of doses**, warm process, two threads, median seconds. "
-        + _cells(found)
-        + "\n\n"
-        + _table(["what", "measured", "bar", "met"], rows)
-    )
-
-
-def _start_from(found: dict[str, Any]) -> str:
-    names = {
-        "source": "the published model as it is",
-        "start-from": "`fit --start-from`",
-        "scratch": "`fit` from nothing",
-    }
-    where = {"shifted": "clearance x 1.5, volume x 1.25", "same": "as published"}
-    rows = []
+def _real(found: dict[str, Any]) -> Iterator[Line]:
+    said, worse = [], False
     for row in found["table"]:
-        if row["method"] in names:
-            ratio = row["ratio_to_oracle"]
-            rows.append(
-                [
-                    where[row["cohort"]],
-                    names[row["method"]],
-                    str(row["n"]) if row["n"] else "",
-                    f"{ratio['value']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})",
-                    f"{row['coverage90']['value']:.3f}",
-                    str(len(row["seeds"])),
-                ]
+        if row["method"] == "compartment" and "minus_map" in row:
+            one = row["minus_map"]["log_rmse"]
+            said.append(
+                f"{row['data']} {one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
             )
-    head = ["the local truth", "method", "local patients", "error / oracle's", "coverage", "seeds"]
-    return (
-        "**Starting from a published model** at a site of one's own: 200 unseen local patients a "
-        "seed; the oracle knows the local truth. " + _cells(found) + "\n\n" + _table(head, rows)
-    )
+            worse |= one["low"] > 0
+    if said:
+        name = "real data: log-RMSE of later levels minus that of MAP"
+        yield [name, "; ".join(said), "not above 0 beyond noise", _met(not worse)]
 
 
-def _real(found: dict[str, Any]) -> str:
-    names = ("mpe", "mape", "rmse", "within20", "log_rmse")
-    rows = [
-        [
-            row["data"],
-            row["method"],
-            *(f"{row['metrics'][name]['value']:.3g}" for name in names if name in row["metrics"]),
-            _against(row),
-        ]
-        for row in found["table"]
-        if " of " not in row["method"]  # other summaries of the same posterior: in results.json
+def _quality(found: dict[str, Any]) -> Iterator[Line]:
+    for method in ("ours, library model", "ours, trained on 500"):
+        for against, least in (("the best attainable", -0.03), ("MAP, lower bound", -0.01)):
+            bars = [
+                bar
+                for bar in found["bars"]
+                if bar["what"].endswith(f"{method}: expected, minus {against}")
+                and not bar["what"].startswith("all rows")
+            ]
+            if bars:
+                worst = min(bars, key=lambda bar: bar["measured"])
+                yield [
+                    f"chosen doses, {method}: chance of the target minus {against}; the worst of "
+                    f"{len(bars)} rows ({worst['what'].split(', ours')[0]})",
+                    f"{100 * worst['measured']:+.1f} points",
+                    f"{100 * least:+.0f}",
+                    _met(worst["met"]),
+                ]
+
+    attained = [bar["met"] for bar in found["bars"] if "expected" not in bar["what"]]
+    yield [
+        "the same by the share attained, which chance moves by 1.5 points: bars met",
+        f"{sum(attained)} of {len(attained)}",
+        "all",
+        _met(all(attained)),
     ]
-    shown = [n for n in names if found["table"] and n in found["table"][0]["metrics"]]
-    head = ["data", "method", *shown, "log-RMSE minus MAP's (95 %)"]
-    return (
-        "**Real data**, 5-fold by subject: later levels forecast from the first. "
-        + _cells(found)
-        + "\n\n"
-        + _table(head, rows)
-    )
 
 
-def _against(row: dict[str, Any]) -> str:
-    if "minus_map" not in row:
-        return ""
-    one = row["minus_map"]["log_rmse"]
-    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
+def _trust(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        sign = "at most " if bar["what"] == "false alarms" else ""
+        yield [
+            f"gates: {bar['what']}",
+            f"{100 * bar['measured']:.1f} %",
+            f"{sign}{100 * bar['bar']:g} %",
+            _met(bar["met"]),
+        ]
 
 
-def _cells(found: dict[str, Any]) -> str:
-    return f"{found['cells_done']} of {found['cells_planned']} cells are done."
+def _start_from(found: dict[str, Any]) -> Iterator[Line]:
+    names = {"source": "published", "start-from": "adapted", "scratch": "from nothing"}
+    said = [
+        f"{names[row['method']]} {row['ratio_to_oracle']['value']:.2f}"
+        for row in found["table"]
+        if row["cohort"] == "shifted" and row["method"] in names and row["n"] in (0, 10, None)
+    ]
+    if said:
+        what = "ten patients of a site unlike the paper's: error / the oracle's"
+        yield [what, "; ".join(said), "", ""]
 
 
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
+def _speed(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        memory = "memory" in bar["what"]
+        scale, unit = (1.0, "GB") if memory else (1.0, "s") if bar["at_most"] >= 1 else (1e3, "ms")
+        yield [
+            bar["what"],
+            f"{scale * bar['measured']:.3g} {unit}",
+            f"{scale * bar['at_most']:g} {unit}",
+            _met(bar["met"]),
+        ]
+
+
+def _dosing_speed(found: dict[str, Any]) -> Iterator[Line]:
+    for what, *rest in _speed(found):
+        if not what.endswith(": recommendation"):  # `both` holds it
+            yield [what.replace(": both", ": posterior, and 60 regimens judged"), *rest]
 
 
 def stored(task: str) -> dict[str, Any] | None:
@@ -333,11 +169,12 @@ def stored(task: str) -> dict[str, Any] | None:
 
 
 def main() -> None:
-    """Write the figures between the README's markers."""
+    """Write the summary between the README's markers, and the page of all figures."""
     path = ROOT / "README.md"
     before, rest = path.read_text("utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    path.write_text(before + BEGIN + figures(stored) + END + after, "utf-8")
+    path.write_text(before + BEGIN + summary(stored) + END + after, "utf-8")
+    (ROOT / "docs" / "figures.md").write_text(HEAD + figures(stored), "utf-8")
 
 
 if __name__ == "__main__":

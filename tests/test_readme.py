@@ -21,4 +21,6 @@ def test_the_python_blocks_run(tmp_path, monkeypatch):
 
 def test_the_figures_are_those_of_the_results():
     written = README.read_text(encoding="utf-8").split(readme.BEGIN)[1].split(readme.END)[0]
-    assert written == readme.figures(readme.stored), "run: python -m benchmarks.readme"
+    assert written == readme.summary(readme.stored), "run: python -m benchmarks.readme"
+    page = (README.parent / "docs" / "figures.md").read_text(encoding="utf-8")
+    assert page == readme.HEAD + readme.figures(readme.stored), "run: python -m benchmarks.readme"
