@@ -89,7 +89,8 @@ def _chosen(patients: Patients, k: int, posterior: Any) -> tuple[float | None, s
 
 def _full(patients: Patients, k: int, posterior: Any) -> tuple[float | None, str]:
     """Amount a day [mg] and verdict, by `recommend`."""
-    from latentpk.dosing.recommend import DoseOptions, recommend
+    from latentpk.dosing.judge import DoseOptions
+    from latentpk.dosing.recommend import recommend
     from latentpk.dosing.target import parse_target
 
     row = patients.row

@@ -28,7 +28,8 @@ def recommendation() -> dict[str, Any]:
 
 
 def _recommendations(name: str, text: str) -> dict[str, list[float]]:
-    from latentpk.dosing.recommend import DoseOptions, recommend
+    from latentpk.dosing.judge import DoseOptions
+    from latentpk.dosing.recommend import recommend
     from latentpk.dosing.regimen import Practice
     from latentpk.dosing.target import parse_target
     from latentpk.workflows.predictor import open_predictor

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latentpk.dosing.recommend import DoseOptions, recommend
+    from latentpk.dosing.judge import DoseOptions
+    from latentpk.dosing.recommend import recommend
     from latentpk.dosing.regimen import Practice
     from latentpk.dosing.target import parse_target
     from latentpk.errors import (
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 _HOME = dict.fromkeys(__all__, "latentpk.errors") | {
-    "DoseOptions": "latentpk.dosing.recommend",
+    "DoseOptions": "latentpk.dosing.judge",
     "Practice": "latentpk.dosing.regimen",
     "ProfileVAE": "latentpk.workflows.profile",
     "open_predictor": "latentpk.workflows.predictor",

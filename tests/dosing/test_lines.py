@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from latentpk.dosing.exposure import Patient
+from latentpk.dosing.judge import DoseOptions
 from latentpk.dosing.lines import Lines
 from latentpk.dosing.metric import Metric, parse_metric
-from latentpk.dosing.recommend import DoseOptions, recommend
+from latentpk.dosing.recommend import recommend
 from latentpk.dosing.regimen import Practice, Regimen
 from latentpk.dosing.settling import settle
 from latentpk.dosing.target import parse_target

@@ -6,7 +6,8 @@ from tests.dosing.conftest import GOLDEN
 
 from latentpk.dosing.exposure import Mixture
 from latentpk.dosing.history import due, usual_interval
-from latentpk.dosing.recommend import DoseOptions, recommend
+from latentpk.dosing.judge import DoseOptions
+from latentpk.dosing.recommend import recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from latentpk.dosing.recommend import Alternative, Spread
+from latentpk.dosing.judge import Alternative
+from latentpk.dosing.lines import Spread
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.target import parse_target
 from latentpk.records.nonmem import read_nonmem

@@ -76,7 +76,13 @@ def test_a_patient_gets_an_exposure_at_steady_state_and_a_dose():
     target = parse_target("trough=1:5.5")
     wish = Wish(amounts=(200.0, 300.0), intervals=(12.0,))
     pairs = [(predictor, cohort)]
-    value, answer, average = advise(pairs, target, wish, draws=512)
+    seen = []
+    value, answer, average = advise(
+        pairs, target, wish, draws=512, progress=lambda *step: seen.append(step)
+    )
+    courses = [done for done, total, label in seen if label == "courses simulated"]
+    assert courses == sorted(courses)
+    assert len(courses) > 2 * len(wish.amounts)
     assert value["recommended"] == 0
     assert value["inputs"]["draws that regimens were judged by"] == answer.draws == 256
     assert value["posterior"]["parameters"]["vmax"]["unit"] == "mg/h"

@@ -8,8 +8,8 @@ import pytest
 
 from latentpk import read_nonmem
 from latentpk.dosing.exposure import areas, at_steady_state, steady
+from latentpk.dosing.history import put_on
 from latentpk.dosing.metric import parse_metric
-from latentpk.dosing.recommend import put_on
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError

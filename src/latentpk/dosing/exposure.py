@@ -215,8 +215,13 @@ def few(patient: Seen, draws: int) -> Seen:
     weight = patient.weight
     if weight.size <= draws:
         return patient
+    return patient.some(systematic(weight, draws))
+
+
+def systematic(weight: Float[np.ndarray, " draw"], draws: int) -> np.ndarray:
+    """Indices of draws that stand for all of them with even weights, increasing."""
     index = np.searchsorted(np.cumsum(weight) / weight.sum(), (np.arange(draws) + 0.5) / draws)
-    return patient.some(np.minimum(index, weight.size - 1))
+    return np.minimum(index, weight.size - 1)
 
 
 def _joined(parts: Sequence[Array]) -> np.ndarray:

@@ -55,6 +55,11 @@ def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"
 class Line(Protocol):
     """An exposure of regimens of one interval and infusion, under every draw of a patient."""
 
+    @property
+    def weight(self) -> Float[np.ndarray, " draw"]:
+        """Of the draws."""
+        ...
+
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
         ...
@@ -153,6 +158,12 @@ class Simulated:
     start: float
     depot: float
     known: dict[Regimen, tuple[np.ndarray, str]] = field(default_factory=dict)
+    on_course: Callable[[], None] = lambda: None
+
+    @property
+    def weight(self) -> Float[np.ndarray, " draw"]:
+        """Of the draws."""
+        return self.patient.weight
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
@@ -191,6 +202,7 @@ class Simulated:
             regimen = replace(regimen, loading=None)
         if regimen not in self.known:
             self.known[regimen] = self._followed(regimen)
+            self.on_course()
         return self.known[regimen]
 
     def _followed(self, regimen: Regimen) -> tuple[np.ndarray, str]:
@@ -216,12 +228,14 @@ class Lines:
         start: Time of the first new dose [h].
         depot: 1 for doses into the absorption site, 0 for central ones.
         practice: What the ward can give: its intervals, infusions, and whether there is a loading.
+        on_course: Called after each course that had to be simulated.
     """
 
     patient: Seen
     start: float
     depot: float
     practice: Practice
+    on_course: Callable[[], None] = lambda: None
     known: dict[Any, Any] = field(default_factory=dict)
 
     def of(self, regimen: Regimen, metric: Metric, at: At) -> Line:
@@ -242,7 +256,8 @@ class Lines:
 
     def _made(self, regimen: Regimen, metric: Metric, at: At) -> Line:
         if any(part.model.decoder.simulated for part in self.patient.parts):
-            return Simulated(self.patient, metric, at, self.start, self.depot)
+            course = self.patient, metric, at, self.start, self.depot
+            return Simulated(*course, on_course=self.on_course)
         return self._steady(regimen, metric) if at == "ss" else self._window(regimen, metric, at)
 
     def _steady(self, regimen: Regimen, metric: Metric) -> Line:

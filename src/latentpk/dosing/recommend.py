@@ -1,18 +1,16 @@
 """A dose and an interval from a patient's posterior: chances, losses, alternatives, a verdict."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from latentpk.compilation import threads
 from latentpk.dosing.exposure import Seen, Window, few, heights
-from latentpk.dosing.history import due, put_on, until, usual_interval
-from latentpk.dosing.lines import Line, Lines, Spread, spread
-from latentpk.dosing.metric import DAY, At, Metric
-from latentpk.dosing.regimen import Practice, Regimen
+from latentpk.dosing.history import due, until
+from latentpk.dosing.judge import EARLY, Alternative, DoseOptions, Judge, counted
+from latentpk.dosing.metric import DAY, At
+from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.sample import NextSample, next_sample
 from latentpk.dosing.target import Target
 from latentpk.errors import InputError
@@ -21,8 +19,6 @@ from latentpk.inference.trust import Trust, reasons, worst
 HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
 HARDLY = 0.1  # chance of the range below which even the best regimen is a caution
 FEW = 256  # evenly weighted draws that stand for a posterior where each course is simulated
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 @runtime_checkable
@@ -42,61 +38,6 @@ class Informed(Protocol):
     def patient(self) -> Seen:
         """The record and the draws."""
         ...
-
-
-@dataclass(frozen=True)
-class DoseOptions:
-    """What to choose among, and when.
-
-    Attributes:
-        practice: What the ward can give.
-        at: Start of the window that is judged [h], or "ss".
-        start: Time of the first new dose [h]; None takes when the next one is due.
-        depot: 1 for doses into the absorption site, 0 for central ones.
-        sample: Whether to say when to draw the next level.
-    """
-
-    practice: Practice
-    at: At = "ss"
-    start: float | None = None
-    depot: float = 0.0
-    sample: bool = True
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What one model of several says of a regimen.
-
-    Attributes:
-        probability: That the exposure lies in the target's range.
-        exposure: At the time asked.
-    """
-
-    probability: float
-    exposure: Spread
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One regimen with what it would do.
-
-    Attributes:
-        regimen: The regimen.
-        probability: That the exposure lies in the target's range.
-        probability_toxic: That it lies above the toxic limit; None where there is none.
-        expected_loss: Posterior mean of |best value - exposure|, in the target's unit.
-        exposure: At the time asked.
-        first_day: Over the first 24 h after the start.
-        opinions: What each model says where there are several; empty for one.
-    """
-
-    regimen: Regimen
-    probability: float
-    probability_toxic: float | None
-    expected_loss: float
-    exposure: Spread
-    first_day: Spread
-    opinions: tuple[Opinion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,13 +75,20 @@ class Recommendation:
     draws: int
 
 
-def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Recommendation:
+def recommend(
+    posterior: Informed,
+    target: Target,
+    options: DoseOptions,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recommendation:
     """Recommend a regimen for one patient.
 
     Args:
         posterior: From `Predictor.posterior`.
         target: What to aim at.
         options: What to choose among, and when.
+        progress: Called with (done, about how many) after each course that must be simulated.
 
     Returns:
         Ranked alternatives with their chances; none where a gate refuses.
@@ -182,7 +130,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
     if answer.verdict == "refuse":
         return answer
     before = until(patient, start)
-    judge = _Judge(before, target, options, start)
+    judge = Judge(before, target, options, start, counted(regimens, progress))
     ranked = sorted(judge.alternatives(regimens), key=judge.rank)
     best = ranked[0]
     doubts = [judge.exposures(best.regimen).doubt(best.regimen), _hardly(best)]
@@ -197,7 +145,7 @@ def recommend(posterior: Informed, target: Target, options: DoseOptions) -> Reco
         alternatives=tuple(ranked),
         recommended=0,
         optimal_amount=tuple(judge.optimal(regimens)),
-        hold_until=_hold(before, target, start),
+        hold_until=_hold(few(before, EARLY), target, start),
         next_sample=sample,
     )
 
@@ -225,137 +173,6 @@ def _check_times(patient: Seen, target: Target, at: At, start: float) -> None:
             f"{start:g} h, so that no regimen would change it. Judge later; or, where doses of the "
             "file are only planned, leave them out or give --start."
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Judge:
-    """One patient's regimens against one target."""
-
-    patient: Seen
-    target: Target
-    options: DoseOptions
-    start: float
-
-    def __post_init__(self) -> None:
-        lines = Lines(self.patient, self.start, self.options.depot, self.options.practice)
-        object.__setattr__(self, "_lines", lines)
-
-    def alternatives(self, regimens: Sequence[Regimen]) -> list[Alternative]:
-        """Every regimen, judged; with loading doses where the ward gives them."""
-        if self.options.practice.loading:
-            regimens = [self._loaded(regimen) for regimen in regimens]
-        kinds: dict[tuple[float, float], list[Regimen]] = {}
-        for regimen in regimens:
-            kinds.setdefault((regimen.interval, regimen.infusion), []).append(regimen)
-        return [one for few in _shared(self._judged, kinds.values()) for one in few]
-
-    def rank(self, one: Alternative) -> tuple[float, ...]:
-        """Best first: the chance of the range, less that of harm where a limit is named.
-
-        Equals are decided by the expected loss, then for the interval that the patient has, then
-        for the smaller amount a day and the longer interval.
-        """
-        named = self.target.toxic is not None
-        chance = one.probability - (one.probability_toxic or 0.0) * named
-        usual = usual_interval(self.patient)
-        regimen = one.regimen
-        other = float(usual is None or abs(regimen.interval - usual) > 1)
-        loss = float(f"{one.expected_loss:.6g}")
-        return (-round(chance, 6), loss, other, regimen.daily, -regimen.interval)
-
-    def _judged(self, regimens: Sequence[Regimen]) -> list[Alternative]:
-        """Regimens of one interval and infusion."""
-        weight, target = self.patient.weight, self.target
-        line, early = self.exposures(regimens[0]), self.first_day(regimens[0])
-        values, first = line.of(regimens), early.of(regimens)
-        exposure, first_day = (
-            one.spreads(regimens, found) for one, found in ((line, values), (early, first))
-        )
-        within = (values >= target.low) & (values <= (target.high or np.inf))
-        inside = within @ weight
-        limit = target.limit
-        toxic = None if limit is None else (values > limit) @ weight
-        loss = np.abs(target.aim - values) @ weight
-        return [
-            Alternative(
-                regimen,
-                probability=float(inside[i]),
-                probability_toxic=None if toxic is None else float(toxic[i]),
-                expected_loss=float(loss[i]),
-                exposure=exposure[i],
-                first_day=first_day[i],
-                opinions=self._opinions(values[i], within[i]),
-            )
-            for i, regimen in enumerate(regimens)
-        ]
-
-    def _opinions(self, values: np.ndarray, within: np.ndarray) -> tuple[Opinion, ...]:
-        """What each of several models says of one regimen."""
-        parts = self.patient.parts
-        if len(parts) == 1:
-            return ()
-        cuts = np.cumsum([part.weight.size for part in parts])[:-1]
-        each = zip(parts, np.split(values, cuts), np.split(within, cuts), strict=True)
-        return tuple(
-            Opinion(float(inside @ part.weight), spread(own, part.weight))
-            for part, own, inside in each
-        )
-
-    def exposures(self, regimen: Regimen) -> Line:
-        """The target's metric at the time asked."""
-        return self._line(regimen, self.target.measure, self.options.at)
-
-    def first_day(self, regimen: Regimen) -> Line:
-        """The target's metric over the first 24 h."""
-        metric = self.target.measure
-        if metric.kind == "auc_cum":
-            return self._line(regimen, metric, self.start + DAY)
-        if metric.kind == "trough":
-            return self._line(regimen, metric, self.start)
-        return self._line(regimen, replace(metric, hours=DAY), self.start)
-
-    def _line(self, regimen: Regimen, metric: Metric, at: At) -> Line:
-        lines: Lines = vars(self)["_lines"]
-        return lines.of(regimen, metric, at)
-
-    def _loaded(self, regimen: Regimen) -> Regimen:
-        """The regimen with the best first dose: the first day's exposure nearest the aim."""
-        practice = self.options.practice
-        choices = {regimen.amount} | {
-            k * amount
-            for amount in practice.rounded()
-            for k in (1, 2)
-            if k * amount >= regimen.amount
-            and (practice.most_single is None or k * amount <= practice.most_single)
-            and (practice.most_daily is None or k * amount <= practice.most_daily)
-        }
-        tried = [replace(regimen, loading=amount) for amount in sorted(choices)]
-        loss = np.abs(self.target.aim - self.first_day(regimen).of(tried)) @ self.patient.weight
-        best = tried[int(np.argmin(loss))]
-        return best if best.loading != regimen.amount else regimen
-
-    def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
-        """For each interval and infusion, the amount of least expected loss."""
-        kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
-        top, aim = max(self.options.practice.rounded()), self.target.aim
-        amounts = _shared(lambda kind: self.exposures(kind).best(kind, aim, top), kinds)
-        return [
-            {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
-            for kind, amount in zip(kinds, amounts, strict=True)
-        ]
-
-    def given(self, regimen: Regimen) -> Seen:
-        """The patient on a regimen from its start on."""
-        end = self.start + 2 * regimen.interval
-        return put_on(self.patient, regimen, self.start, end, self.options.depot)
-
-
-def _shared(work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-    """What work gives for each item: the first alone compiles, the others share the threads."""
-    first, *others = items
-    done = work(first)
-    with ThreadPoolExecutor(threads()) as pool:
-        return [done, *pool.map(work, others)]
 
 
 def _hold(patient: Seen, target: Target, start: float) -> float | None:

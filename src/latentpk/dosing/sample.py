@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.dosing.exposure import Seen, Window, heights
+from latentpk.dosing.exposure import Seen, Window, heights, systematic
 from latentpk.models.residual import Residual
 
 DRAWS = 512  # of the posterior, that stand for it
@@ -105,7 +105,4 @@ def _densities(residual: Residual, levels: Any, curve: Any) -> Array:
 
 def _evenly(weight: Float[np.ndarray, " draw"], size: int) -> np.ndarray:
     """Systematic resampling, in an order that says nothing."""
-    edges = np.cumsum(weight) / weight.sum()
-    index = np.searchsorted(edges, (np.arange(size) + 0.5) / size)
-    rng = np.random.Generator(np.random.Philox(size))
-    return rng.permutation(np.minimum(index, weight.size - 1))
+    return np.random.Generator(np.random.Philox(size)).permutation(systematic(weight, size))

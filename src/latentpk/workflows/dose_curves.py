@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from latentpk.dosing.exposure import Patient, Seen, Window, few, heights, quantiles
 from latentpk.dosing.history import last_dose, put_on
+from latentpk.dosing.judge import Alternative
 from latentpk.dosing.lines import BAND
-from latentpk.dosing.recommend import FEW, Alternative, Recommendation
+from latentpk.dosing.recommend import FEW, Recommendation
 from latentpk.dosing.regimen import Regimen
 from latentpk.kinetics.doses import Doses
 from latentpk.workflows.averaging import Average, Pair

@@ -8,15 +8,10 @@ import numpy as np
 
 from latentpk.dosing.exposure import quantiles
 from latentpk.dosing.history import last_dose, usual_interval
+from latentpk.dosing.judge import Alternative, DoseOptions, Opinion
+from latentpk.dosing.lines import Spread
 from latentpk.dosing.metric import DAY, At
-from latentpk.dosing.recommend import (
-    Alternative,
-    DoseOptions,
-    Opinion,
-    Recommendation,
-    Spread,
-    recommend,
-)
+from latentpk.dosing.recommend import Recommendation, recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError
@@ -113,7 +108,12 @@ def advise(
     shown = shown.model_copy(update={"unit": unit_of(target.measure, cohort)})
     _check_measurable(aim, cohort)
     _check_drug(target, predictor)
-    answer = recommend(average, aim, options)
+    answer = recommend(
+        average,
+        aim,
+        options,
+        progress=lambda done, total: told(done, total, "courses simulated"),
+    )
     told(steps, steps, "regimens judged")
     inputs = {
         "target": shown.model_dump(exclude={"name"})
