@@ -4,67 +4,41 @@ A feature is used where the covariates it needs are there. All are logarithms of
 reference adult, so that 0 is "as the reference" and effects add.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from latentpk import precision  # noqa: F401  (sets x64 before any array)
-
-Values = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One entry of the knowledge view.
-
-    Attributes:
-        name: Its name.
-        needs: The covariates it is computed from.
-        formula: As written in the docs.
-        source: Where it comes from.
-        compute: Covariates by name to the value, dimensionless.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    formula: str
-    source: str
-    compute: Callable[[Values], Array]
-
-
-def _positive(x: Array) -> Array:
-    return jnp.maximum(x, 1e-6)
+from latentpk.views.feature import Feature, Values, positive
 
 
 def _log_ratio(name: str, reference: float) -> Callable[[Values], Array]:
-    return lambda v: jnp.log(_positive(v[name]) / reference)
+    return lambda v: jnp.log(positive(v[name]) / reference)
 
 
 def _clearance_allometry(v: Values) -> Array:
-    return 0.75 * jnp.log(_positive(v["WT"]) / 70.0)
+    return 0.75 * jnp.log(positive(v["WT"]) / 70.0)
 
 
 def _cockcroft_gault(v: Values) -> Array:
     female = jnp.where(v["SEX"] == 1, 1.0, 0.85)
-    clearance = _positive(140.0 - v["AGE"]) * v["WT"] * female / (72.0 * _positive(v["SCR"]))
-    return jnp.log(_positive(clearance) / 100.0)
+    clearance = positive(140.0 - v["AGE"]) * v["WT"] * female / (72.0 * positive(v["SCR"]))
+    return jnp.log(positive(clearance) / 100.0)
 
 
 def _body_surface(v: Values) -> Array:
-    return jnp.log(jnp.sqrt(_positive(v["WT"] * v["HT"]) / 3600.0) / 1.73)
+    return jnp.log(jnp.sqrt(positive(v["WT"] * v["HT"]) / 3600.0) / 1.73)
 
 
 def _fat_free_mass(v: Values) -> Array:
-    index = v["WT"] / (_positive(v["HT"]) / 100.0) ** 2
+    index = v["WT"] / (positive(v["HT"]) / 100.0) ** 2
     male = 9270.0 * v["WT"] / (6680.0 + 216.0 * index)
     female = 9270.0 * v["WT"] / (8780.0 + 244.0 * index)
-    return jnp.log(_positive(jnp.where(v["SEX"] == 1, male, female)) / 55.0)
+    return jnp.log(positive(jnp.where(v["SEX"] == 1, male, female)) / 55.0)
 
 
 def _renal_maturation(v: Values) -> Array:
-    return -jnp.log1p((47.7 / _positive(v["PMA"])) ** 3.4)
+    return -jnp.log1p((47.7 / positive(v["PMA"])) ** 3.4)
 
 
 def _ageing(v: Values) -> Array:
