@@ -100,7 +100,7 @@ def read_table(source: Any, *, max_bytes: int = MAX_BYTES) -> Table:
         problems += text.problems
         header, units = text.header, _units_line(text.comments)
     else:
-        frame = _frame(source)
+        frame = as_frame(source)
         line, digest, units, name = None, _digest(frame), "", "the data frame"
         header = tuple(frame.columns)
     frame = _named(frame, header, problems, notices)
@@ -111,7 +111,12 @@ def read_table(source: Any, *, max_bytes: int = MAX_BYTES) -> Table:
     return replace(table, problems=(*problems, *_contiguous(table)))
 
 
-def _frame(source: Any) -> pl.DataFrame:
+def as_frame(source: Any) -> pl.DataFrame:
+    """Any data frame that narwhals knows as a polars one.
+
+    Raises:
+        InputError: It is none, or one with repeated names.
+    """
     rule = "A source is the path of a CSV file or a data frame"
     try:
         frame = nw.from_native(source)
