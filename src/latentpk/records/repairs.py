@@ -1,6 +1,6 @@
 """Known errors of the published table of nanoparticles, and what stands there instead.
 
-Of 378 rows 15 break a rule that the others keep: a word in the wrong column, a lost decimal point,
+Of 378 rows 13 break a rule that the others keep: a word in the wrong column, a lost decimal point,
 a volume that is not weight over weight, a charge against its zeta potential, or values of two rows
 of one study that were exchanged, as the measured courses and the PBPK model show.
 """
