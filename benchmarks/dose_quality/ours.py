@@ -83,7 +83,9 @@ def _chosen(patients: Patients, k: int, posterior: Any) -> tuple[float | None, s
     values = daily[:, None] * unit
     chance = ((values >= row.low) & (values <= row.high)) @ patient.weight
     loss = np.abs(target.aim - values) @ patient.weight
-    best = min(range(daily.size), key=lambda i: (-round(chance[i], 6), float(f"{loss[i]:.6g}")))
+    best = min(
+        range(daily.size), key=lambda i: (-round(chance[i], 3), round(loss[i] / target.aim, 3))
+    )
     return float(daily[best]), said
 
 

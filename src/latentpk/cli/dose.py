@@ -207,11 +207,14 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
         f"{found['inputs']['target']['says']}, first new dose at "
         f"{found['inputs']['start [h]']:g} h:"
     )
+    several = len(found["inputs"]["infusions [h]"]) > 1
     for one in found["alternatives"][:SHOWN]:
         first = "" if one["loading"] is None else f" after {one['loading']:g} {unit['amount']}"
         spread = one["exposure"]
         console.say(
-            f"  {one['amount']:g} {unit['amount']} every {one['interval']:g} h{first}: "
+            f"  {one['amount']:g} {unit['amount']}"
+            + (f" over {one['infusion']:g} h" if several else "")
+            + f" every {one['interval']:g} h{first}: "
             f"in range {percent(one['probability'])}{_above(one)}, "
             f"exposure {spread['median']:.4g} "
             f"({spread['lo']:.4g} to {spread['hi']:.4g}) {unit['exposure']}"

@@ -195,7 +195,7 @@ class Window:
 def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:
     """Concentrations of every draw over a window [mg/L], never negative."""
     curves = [
-        _heights(part.model, part.record, part.eps, window.time, window.order)
+        _heights(part.model, _unmeasured(part.record), part.eps, window.time, window.order)
         for part in patient.parts
     ]
     return np.maximum(_joined(curves), 0.0)
@@ -204,10 +204,16 @@ def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:
 def areas(patient: Seen, start: float, end: float) -> Float[np.ndarray, " draw"]:
     """Areas under the curve of every draw from start to end [mg h/L], never negative."""
     found = [
-        _areas(part.model, part.record, part.eps, np.float64(start), np.float64(end))
+        _areas(part.model, _unmeasured(part.record), part.eps, np.float64(start), np.float64(end))
         for part in patient.parts
     ]
     return np.maximum(_joined(found), 0.0)
+
+
+def _unmeasured(record: Record) -> Record:
+    """The record without its levels: no curve needs them, and their number is no program's."""
+    levels = ("time", "order", "value", "censored", "mask")
+    return replace(record, **{name: np.asarray(getattr(record, name))[:0] for name in levels})
 
 
 def few(patient: Seen, draws: int) -> Seen:
@@ -287,7 +293,7 @@ def _of_window(
     sign = 1.0 if metric.kind == "peak" else -1.0
     moments = window.time, window.order
     found = [
-        _extreme(part.model, part.record, part.eps, moments, np.float64(sign))
+        _extreme(part.model, _unmeasured(part.record), part.eps, moments, np.float64(sign))
         for part in patient.parts
     ]
     return np.maximum(_joined(found), 0.0)

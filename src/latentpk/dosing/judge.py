@@ -114,16 +114,17 @@ class Judge:
     def rank(self, one: Alternative) -> tuple[float, ...]:
         """Best first: the chance of the range, less that of harm where a limit is named.
 
-        Equals are decided by the expected loss, then for the interval that the patient has, then
-        for the smaller amount a day and the longer interval.
+        Equals, to a tenth of a percent and a thousandth of the aim, which draws cannot tell apart,
+        are decided by the expected loss, then for the interval that the patient has, then for the
+        smaller amount a day and the longer interval.
         """
         named = self.target.toxic is not None
         chance = one.probability - (one.probability_toxic or 0.0) * named
         usual = usual_interval(self.patient)
         regimen = one.regimen
         other = float(usual is None or abs(regimen.interval - usual) > 1)
-        loss = float(f"{one.expected_loss:.6g}")
-        return (-round(chance, 6), loss, other, regimen.daily, -regimen.interval)
+        loss = round(one.expected_loss / self.target.aim, 3)
+        return (-round(chance, 3), loss, other, regimen.daily, -regimen.interval)
 
     def _judged(self, regimens: Sequence[Regimen]) -> list[Alternative]:
         """Regimens of one interval and infusion."""
@@ -141,8 +142,8 @@ class Judge:
         return [
             Alternative(
                 regimen,
-                probability=float(inside[i]),
-                probability_toxic=None if toxic is None else float(toxic[i]),
+                probability=float(np.clip(inside[i], 0, 1)),
+                probability_toxic=None if toxic is None else float(np.clip(toxic[i], 0, 1)),
                 expected_loss=float(loss[i]),
                 exposure=exposure[i],
                 first_day=first_day[i],
@@ -159,7 +160,7 @@ class Judge:
         cuts = np.cumsum([part.weight.size for part in parts])[:-1]
         each = zip(parts, np.split(values, cuts), np.split(within, cuts), strict=True)
         return tuple(
-            Opinion(float(inside @ part.weight), spread(own, part.weight))
+            Opinion(float(np.clip(inside @ part.weight, 0, 1)), spread(own, part.weight))
             for part, own, inside in each
         )
 
@@ -185,13 +186,14 @@ class Judge:
     def _loaded(self, regimen: Regimen) -> Regimen:
         """The regimen with the best first dose: the first day's exposure nearest the aim."""
         practice = self.options.practice
+        later = regimen.amount * (np.ceil(DAY / regimen.interval - 1e-9) - 1)  # of the first day
         choices = {regimen.amount} | {
             k * amount
             for amount in practice.rounded()
             for k in (1, 2)
             if k * amount >= regimen.amount
             and (practice.most_single is None or k * amount <= practice.most_single)
-            and (practice.most_daily is None or k * amount <= practice.most_daily)
+            and (practice.most_daily is None or k * amount + later <= practice.most_daily)
         }
         tried = [replace(regimen, loading=amount) for amount in sorted(choices)]
         early = self.first_day(regimen)
@@ -200,13 +202,26 @@ class Judge:
         return best if best.loading != regimen.amount else regimen
 
     def optimal(self, regimens: Sequence[Regimen]) -> list[dict[str, float]]:
-        """For each interval and infusion, the amount of least expected loss."""
+        """For each interval and infusion, the amount of least expected loss, within the limits.
+
+        A range without an upper end has no best amount but "more": there the largest that is
+        offered bounds it.
+        """
         kinds = dict.fromkeys(Regimen(1.0, r.interval, r.infusion) for r in regimens)
-        top, aim = max(self.options.practice.rounded()), self.target.aim
+        practice, aim = self.options.practice, self.target.aim
+        top = max(practice.rounded())
         amounts = _shared(lambda kind: self.exposures(kind).best(kind, aim, top), kinds)
+
+        def limited(kind: Regimen, amount: float) -> float:
+            limits = [top] if self.target.high is None else []
+            limits += [] if practice.most_single is None else [practice.most_single]
+            daily = practice.most_daily
+            limits += [] if daily is None else [daily * kind.interval / DAY]
+            return min([amount, *limits])
+
         return [
-            {"interval": kind.interval, "infusion": kind.infusion, "amount": amount}
-            for kind, amount in zip(kinds, amounts, strict=True)
+            {"interval": one.interval, "infusion": one.infusion, "amount": limited(one, amount)}
+            for one, amount in zip(kinds, amounts, strict=True)
         ]
 
     def given(self, regimen: Regimen) -> Seen:

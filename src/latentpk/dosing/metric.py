@@ -11,6 +11,7 @@ At = float | Literal["ss"]
 
 DAY = 24.0
 _AUC = re.compile(r"auc(\d{1,4})")
+LATEST = 1e6  # h; a century is shorter
 _KNOWN = "auc24 (or another number of hours), auc_cum, trough, peak, average, ft_mic"
 
 
@@ -126,7 +127,13 @@ def parse_at(text: str) -> At:
     """
     if text.strip().lower() == "ss":
         return "ss"
-    return number(text, "--at")
+    hours = number(text, "--at")
+    if not 0 <= hours <= LATEST:
+        raise InputError(
+            f"--at {text}: a window begins at 0 h or later, and before {LATEST:g} h. "
+            "Hours count from the patient's first record."
+        )
+    return hours
 
 
 def parse_range(text: str) -> tuple[float, float]:

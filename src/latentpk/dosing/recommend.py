@@ -9,14 +9,14 @@ import numpy as np
 from latentpk.dosing.exposure import Seen, Window, few, heights
 from latentpk.dosing.history import due, until
 from latentpk.dosing.judge import EARLY, Alternative, DoseOptions, Judge, counted
-from latentpk.dosing.metric import DAY, At
+from latentpk.dosing.metric import DAY, LATEST, At
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.sample import NextSample, next_sample
 from latentpk.dosing.target import Target
 from latentpk.errors import InputError
 from latentpk.inference.trust import Trust, reasons, worst
 
-HOLD_POINTS, HOLD_STEP = 28, DAY / 2  # a falling level is followed for a fortnight
+HOLD_LONGEST, HOLD_STEP, HOLD_FINE = 14 * DAY, DAY / 2, 0.5  # h; first coarse, then fine
 HARDLY = 0.1  # chance of the range below which even the best regimen is a caution
 FEW = 256  # evenly weighted draws that stand for a posterior where each course is simulated
 
@@ -113,6 +113,12 @@ def recommend(
     regimens = options.practice.grid()
     start = due(patient) if options.start is None else options.start
     _check_times(patient, target, options.at, start)
+    hold = _hold(few(until(patient, start), EARLY), target, start)
+    waited = ""
+    if hold is not None:
+        waited, ends = _waited(hold, start), hold < start + HOLD_LONGEST
+        if ends and options.start is None and (options.at == "ss" or hold <= options.at):
+            start, waited = hold, ""  # the first new dose is given when the wait is over
     answer = Recommendation(
         verdict=worst(posterior.gates),
         gates=posterior.gates,
@@ -133,7 +139,14 @@ def recommend(
     judge = Judge(before, target, options, start, counted(regimens, progress))
     ranked = sorted(judge.alternatives(regimens), key=judge.rank)
     best = ranked[0]
-    doubts = [judge.exposures(best.regimen).doubt(best.regimen), _hardly(best)]
+    doubts = [
+        judge.exposures(best.regimen).doubt(best.regimen),
+        waited,
+        _hardly(best),
+        _too_much(best),
+        _barely(target, options.at, start),
+        _contradiction(best),
+    ]
     sample, doubts = None, [doubt for doubt in doubts if doubt]
     if options.sample:
         values = judge.exposures(best.regimen).of([best.regimen])[0]
@@ -145,7 +158,7 @@ def recommend(
         alternatives=tuple(ranked),
         recommended=0,
         optimal_amount=tuple(judge.optimal(regimens)),
-        hold_until=_hold(few(before, EARLY), target, start),
+        hold_until=hold,
         next_sample=sample,
     )
 
@@ -156,6 +169,10 @@ def _check_times(patient: Seen, target: Target, at: At, start: float) -> None:
     Raises:
         InputError: Either.
     """
+    if not abs(start) <= LATEST:
+        raise InputError(
+            f"--start {start:g}: a time is at most {LATEST:g} h from the first record. Correct it."
+        )
     levels = patient.record.time[np.asarray(patient.record.mask)]
     last = float(np.max(levels, initial=-np.inf))
     if start < last:
@@ -191,14 +208,14 @@ def _hold(patient: Seen, target: Target, start: float) -> float | None:
 
     if not above(np.array([start]))[0]:
         return None
-    begin = end = start
-    for step in (HOLD_STEP, HOLD_STEP / HOLD_POINTS):  # first by half days, then by half hours
-        time = begin + step * np.arange(HOLD_POINTS + 1)
+    begin, span = start, HOLD_LONGEST
+    for step in (HOLD_STEP, HOLD_FINE):
+        time = begin + step * np.arange(round(span / step) + 1)
         fallen = np.flatnonzero(~above(time))
         if fallen.size == 0:
             return float(time[-1])
-        begin, end = float(time[fallen[0] - 1]), float(time[fallen[0]])
-    return end
+        begin, span = float(time[fallen[0] - 1]), step
+    return float(begin + HOLD_FINE * fallen[0])
 
 
 def _hardly(best: Alternative) -> str:
@@ -208,6 +225,52 @@ def _hardly(best: Alternative) -> str:
     return (
         f"Even the best regimen offered reaches the target with a chance of only "
         f"{100 * best.probability:.2g} %: widen the grid, or reconsider the target."
+    )
+
+
+def _too_much(best: Alternative) -> str:
+    """What to say where even the best regimen rather gives too much."""
+    toxic = best.probability_toxic
+    if toxic is None or toxic <= best.probability:
+        return ""
+    return (
+        f"The best regimen offered is likelier above the limit ({100 * toxic:.0f} %) than in the "
+        f"range ({100 * best.probability:.0f} %): offer smaller amounts or longer intervals."
+    )
+
+
+def _barely(target: Target, at: At, start: float) -> str:
+    """What to say where the new doses fill less than half of the window that is judged."""
+    measure = target.measure
+    if at == "ss" or measure.kind == "auc_cum" or start <= at + measure.hours / 2:
+        return ""
+    return (
+        f"Of the window from {at:g} to {at + measure.hours:g} h only the last "
+        f"{at + measure.hours - start:.3g} h come after the first new dose: judge later (--at)."
+    )
+
+
+def _contradiction(best: Alternative) -> str:
+    """What to say where models that are averaged do not overlap."""
+    spreads = [said.exposure for said in best.opinions]
+    if not spreads or max(s.lo for s in spreads) <= min(s.hi for s in spreads):
+        return ""
+    return (
+        "The models contradict each other: their 90 % intervals of this exposure do not overlap. "
+        "Look at each one's own answer."
+    )
+
+
+def _waited(hold: float, start: float) -> str:
+    """What to say where doses are judged from before the concentration has fallen."""
+    if hold >= start + HOLD_LONGEST:
+        return (
+            "The concentration stays above what the target allows for a fortnight and longer: "
+            "check the doses and levels, and measure again."
+        )
+    return (
+        f"The concentration is likelier than not above what the target allows until {hold:g} h. "
+        f"The figures are of doses from {start:g} h on and do not count that wait."
     )
 
 

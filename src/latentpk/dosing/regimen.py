@@ -11,6 +11,7 @@ from latentpk.models.config import Frozen
 
 HOURS_A_DAY = 24.0
 MOST = 20_000  # regimens of one grid
+SHORTEST = 0.1  # h, between doses; what is given more often is an infusion
 
 
 @dataclass(frozen=True)
@@ -72,22 +73,44 @@ class Practice(Frozen):
             if infusion <= interval and self.allows(amount, interval)
         ]
         if not found:
-            raise InputError(
-                "The grid of regimens is empty: no amount and interval keep within the limits. "
-                "Widen --doses or --intervals, or raise --max-daily."
-            )
+            raise InputError(self._why_empty())
         if len(found) > MOST:
             raise InputError(
                 f"The grid holds {len(found)} regimens, more than {MOST}. Take a coarser step."
             )
         return found
 
+    def _why_empty(self) -> str:
+        """What leaves no regimen, and the mend."""
+        amounts, longest = self.rounded(), max(self.intervals)
+        if not amounts:
+            return (
+                f"The grid of regimens is empty: a vial holds {self.vial:g} mg, more than the "
+                f"largest amount, {max(self.amounts):g} mg. Raise --doses, or leave out --vial."
+            )
+        if min(self.infusions) > longest:
+            return (
+                f"The grid of regimens is empty: infusions of {min(self.infusions):g} h or more "
+                f"are longer than every interval, {longest:g} h at most. Shorten --infusion."
+            )
+        if self.most_single is not None and min(amounts) > self.most_single:
+            return (
+                f"The grid of regimens is empty: the smallest amount, {min(amounts):g} mg, is "
+                f"above the largest single dose, {self.most_single:g} mg. Raise --max-single or "
+                "lower --doses."
+            )
+        return (
+            "The grid of regimens is empty: no amount and interval keep within the limits. "
+            "Widen --doses or --intervals, or raise --max-daily."
+        )
+
     def rounded(self) -> tuple[float, ...]:
-        """The amounts, rounded to whole vials where there are vials."""
+        """The amounts, rounded to whole vials where there are vials, none above the largest."""
         if self.vial is None:
             return self.amounts
+        most = max(self.amounts) * (1 + 1e-9)
         whole = {max(round(amount / self.vial), 1) * self.vial for amount in self.amounts}
-        return tuple(sorted(whole))
+        return tuple(sorted(amount for amount in whole if amount <= most))
 
     def allows(self, amount: float, interval: float) -> bool:
         """Whether an amount at an interval keeps within the limits."""
@@ -107,18 +130,24 @@ class Practice(Frozen):
                 (
                     "--intervals",
                     self.intervals,
-                    0,
-                    "Intervals are above 0 h",
+                    SHORTEST,
+                    f"Intervals are above {SHORTEST:g} h",
                     "--intervals 8,12,24",
                 ),
                 ("--infusion", self.infusions, -1, "A length is 0 h or more", "--infusion 1"),
             )
             if not values or not all(least < v < 1e9 or (least < 0 and v == 0) for v in values)
         ]
-        if self.vial is not None and not self.vial > 0:
-            problems.append(
-                Problem("--vial", f"{self.vial:g}", "A vial holds more than 0 mg", "Give its mg")
-            )
+        limits = (
+            ("--vial", self.vial, "A vial holds more than 0 mg"),
+            ("--max-daily", self.most_daily, "A largest amount is above 0 mg"),
+            ("--max-single", self.most_single, "A largest amount is above 0 mg"),
+        )
+        problems += [
+            Problem(name, f"{value:g}", rule, "Correct it or leave it out")
+            for name, value, rule in limits
+            if value is not None and not value > 0
+        ]
         if problems:
             raise InputError(problems, source="the regimens")
 

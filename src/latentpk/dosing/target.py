@@ -53,7 +53,10 @@ class Target(Frozen):
             raise ValueError(f"the best value {self.best:g} lies outside the range")
         if self.toxic is not None and self.toxic < top < float("inf"):
             raise ValueError(f"the toxic limit {self.toxic:g} lies within the range")
-        parse_metric(self.metric, mic=self.mic, unbound=self.unbound)
+        if parse_metric(self.metric, mic=self.mic, unbound=self.unbound).kind == "ft_mic":
+            ends = [end for end in (self.low, self.high) if end is not None]
+            if max(ends) > 100:
+                raise ValueError("a share of the time is at most 100 %")
         return self
 
     @property
@@ -139,6 +142,8 @@ def parse_target(text: str, *, mic: float | None = None, unbound: float = 1.0) -
             f"Known names are {', '.join(named)}."
         )
     span, at, tail = span.partition("@")
+    if at and mic is not None:
+        raise InputError(f"target {text!r} beside --mic {mic:g}: name the MIC once.")
     if at:
         mic = number(tail, f"the MIC in {text!r}")
     span, tilde, best = span.partition("~")

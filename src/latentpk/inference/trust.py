@@ -13,9 +13,12 @@ from latentpk.inference.psis import k_threshold
 from latentpk.records.definition import RenalDefinition
 from latentpk.records.recipes import CREATININE, DIALYSIS, RENAL
 from latentpk.records.renal import RenalState
+from latentpk.units import PHYSICAL
 
 Verdict = Literal["ok", "caution", "refuse"]
 RHAT = 1.05
+WRONG = 3.0  # times the largest creatinine a patient has: another unit
+FAR_DOSE = 20.0  # times usual doses: another unit, or a typing error
 # Gate C: shares of false alarms, and the chance below which nothing is believed
 MISFIT, IMPOSSIBLE = 0.015, 1e-6
 WIDE_ODDS, SLOW_ODDS = 9.0, 2.8  # of gate C's rivals: beyond them there is a caution
@@ -71,11 +74,13 @@ class Domain:
         ranges: Of its covariates, in the order of the records' columns.
         half_life: Of the typical patient, the slowest mode [h]; nan where unknown.
         renal: What its renal function is; None where unknown.
+        usual: The smallest and the largest usual dose [mg]; None where unknown.
     """
 
     ranges: tuple[Range, ...] = ()
     half_life: float = float("nan")
     renal: RenalDefinition | None = None
+    usual: tuple[float, float] | None = None
 
 
 def worst(gates: Sequence[Trust]) -> Verdict:
@@ -132,6 +137,7 @@ def gate_b(
     dose_time: Float[np.ndarray, " dose"],
     level_time: Float[np.ndarray, " level"],
     renal: RenalState | None = None,
+    amounts: Float[np.ndarray, " dose"] | None = None,
 ) -> Trust:
     """Judge whether one subject is of the kind the model was built on.
 
@@ -141,6 +147,7 @@ def gate_b(
         dose_time: When doses were given [h].
         level_time: When the levels used were drawn [h].
         renal: What is known of the kidneys; None where nothing is.
+        amounts: What each dose gave [mg]; None where it is not looked at.
 
     Returns:
         `caution` outside a soft range, where a level was drawn so late that the last dose has left
@@ -162,7 +169,9 @@ def gate_b(
             words = f"{known.name} is {broken:g}, and it is a code: a whole number"
             said.append((True, words + (f" ({known.meaning})." if known.meaning else ".")))
     said += _stale(domain, dose_time, level_time)
-    said += [] if renal is None else [(False, words) for words in _renal(domain, renal)]
+    said += _doses(domain, amounts)
+    if renal is not None:
+        said += _creatinine(renal) + [(False, words) for words in _renal(domain, renal)]
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
@@ -193,6 +202,36 @@ def _stale(
         "half-lives: that dose has left the body."
     )
     return [(bool(lives > LOST), words)]
+
+
+def _creatinine(renal: RenalState) -> list[tuple[bool, str]]:
+    """Creatinine that no patient has: a wrong unit, which caps and floors may hide."""
+    known = PHYSICAL[CREATININE[0]]
+    low, high = known.low, known.high
+    values = renal.creatinine
+    odd = values[(values < low) | (values > high)]
+    if odd.size == 0:
+        return []
+    words = (
+        f"Creatinine is {odd[0]:.3g} mg/dL; patients have {low:g} to {high:g}: is its unit right "
+        "(--units SCR=umol/L or mg/dL)?"
+    )
+    return [(bool((odd < low).any() or (odd > WRONG * high).any()), words)]
+
+
+def _doses(domain: Domain, amounts: Float[np.ndarray, " dose"] | None) -> list[tuple[bool, str]]:
+    """Doses that nobody gives: a wrong unit, or a typing error."""
+    if domain.usual is None or amounts is None:
+        return []
+    low, high = domain.usual[0] / FAR_DOSE, domain.usual[1] * FAR_DOSE
+    odd = amounts[(amounts > 0) & ((amounts < low) | (amounts > high))]
+    if odd.size == 0:
+        return []
+    words = (
+        f"A dose of {odd[0]:.4g} mg was given; usual ones are {domain.usual[0]:.4g} to "
+        f"{domain.usual[1]:.4g}: is its unit right (--units AMT=...)?"
+    )
+    return [(bool((odd > high).any()), words)]
 
 
 def _renal(domain: Domain, renal: RenalState) -> list[str]:
@@ -256,7 +295,8 @@ def gate_c(
     whole = float(gammaincc(residual.size / 2, misfit / 2))
     if not whole >= IMPOSSIBLE:  # nan is not above
         words = f"The model cannot explain these levels (misfit {misfit:.3g})."
-        return Trust("refuse", words, "C fit", whole if np.isfinite(whole) else 0.0, 1.0)
+        ratio = whole / IMPOSSIBLE if np.isfinite(whole) else 0.0
+        return Trust("refuse", words, "C fit", ratio, 1.0)
     ratio, words = min(_tests(posterior, subject, residual.size, misfit))
     return Trust("caution" if ratio < 1 else "ok", words if ratio < 1 else "", "C fit", ratio, 1.0)
 

@@ -38,7 +38,7 @@ _NAMES = {
 _JUDGED = {
     "A computation": "k-hat of the weights, effective draws, or R-hat",
     "B domain": "breaches of the model's range",
-    "C fit": "chance of levels this far off, if the model holds",
+    "C fit": "chance of levels this far off over what is allowed for (odds likewise)",
 }
 _LIMITS = [
     "This page is evidence to be judged, not advice. Whoever prescribes decides.",
@@ -49,8 +49,8 @@ _LIMITS = [
     "the forecast wrong.",
     "Times, amounts and levels are believed as the file gives them. A dose charted but not given, "
     "or a level drawn from the infusion's line, cannot be seen here.",
-    "Kinetics are linear: one drug, one measured compartment, no saturable elimination. A patient "
-    "varies between occasions only where the model's card says how.",
+    "One drug, one measured compartment, and the kinetics that the model's card states: what the "
+    "card does not have (saturable elimination, occasions) the patient does not have either.",
     "The effect, the organism, allergies, interactions and other drugs are not considered.",
 ]
 
@@ -212,7 +212,7 @@ def _amounts(found: Found) -> Html | None:
     ]
     words = (
         "The amount of least expected distance from the best value of the target, for each "
-        "interval and infusion; not rounded to what can be given, and without its limits."
+        "interval and infusion; not rounded to what can be given."
     )
     shown = table(["every [h]", "infusion [h]", f"amount [{unit}]"], rows)
     return _section("Best amounts before rounding", element("p", words, class_="note"), shown)
@@ -226,8 +226,8 @@ def _waiting(found: Found) -> Html | None:
     lines = [f"Nothing speaks for waiting beyond {start} h."]
     if hold is not None:
         lines = [
-            f"Hold until {_number(hold)} h: at {start} h the concentration is more likely than not "
-            "above what the target allows. The figures do not count this wait."
+            f"Hold until {_number(hold)} h: before, the concentration is more likely than not "
+            f"above what the target allows. The figures are of doses from {start} h on."
         ]
     if sample is not None:
         lines.append(

@@ -12,6 +12,7 @@ from pydantic import Field
 from latentpk.errors import InputError
 from latentpk.inference.initial import measure
 from latentpk.inference.training import Course, Trainer, TrainingHistory, TrainingSettings, train
+from latentpk.kinetics.systems import is_system
 from latentpk.library.card import LibraryModel
 from latentpk.library.catalog import open_model
 from latentpk.models.config import EncoderConfig, Frozen
@@ -91,6 +92,11 @@ def distill(
     if not isinstance(published, LibraryModel):
         raise InputError("Only a published model can be distilled.")
     parse_units(settings.units)
+    if settings.decoder == "kernel" and is_system(published.population.structure):
+        raise InputError(
+            f"{published.name} is not linear, and a kernel superposes doses: it could not learn "
+            "it. Leave out --decoder kernel."
+        )
     root = published_predictor(published)
     origin = Origin(
         how="distilled", source=published.name, sha256=root.about["sha256"], published=published

@@ -14,7 +14,7 @@ from latentpk.dosing.metric import DAY, At
 from latentpk.dosing.recommend import Recommendation, recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import INLINE, Target
-from latentpk.errors import InputError
+from latentpk.errors import InputError, Problem
 from latentpk.inference.trust import Trust, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
@@ -85,6 +85,7 @@ def advise(
             that cannot be averaged.
     """
     check_alike(pairs)
+    _check_finite(wish)
     cohort = pairs[0][1]
     if len(cohort) != 1:
         raise InputError(
@@ -136,6 +137,27 @@ def advise(
     }
     about = [one.about for one, _ in pairs]
     return _json(unit, about, average, answer, inputs), answer, average
+
+
+def _check_finite(wish: Wish) -> None:
+    """Refuse numbers that are none, before any work.
+
+    Raises:
+        InputError: With every one of them.
+    """
+    given = {
+        "--start": wish.start,
+        "--max-daily": wish.most_daily,
+        "--max-single": wish.most_single,
+        "--vial": wish.vial,
+    }
+    problems = [
+        Problem(name, f"{value}", "It is a finite number", "Write it in digits or leave it out")
+        for name, value in given.items()
+        if value is not None and not np.isfinite(value)
+    ]
+    if problems:
+        raise InputError(problems, source="the options")
 
 
 def _check_drug(target: Target, predictor: Predictor) -> None:
@@ -221,7 +243,9 @@ def _options(
         usual = duration if given else design.dosing.infusion_least if design else 1.0
         infusions = (0.0 if depot else usual,)
         defaults.append(f"infusions of {infusions[0]:g} h (--infusion)")
-    if wish.start is None:
+    if wish.start is None and given and usual_interval(patient) is None:
+        defaults.append("the first new dose at the last record: no interval is known (--start)")
+    elif wish.start is None:
         defaults.append("the first new dose when the next one is due (--start)")
     if posterior.model.kappas:
         defaults.append("the regimen in an occasion of its own, of which no level tells")
@@ -332,7 +356,7 @@ def _json(
     return {
         "verdict": answer.verdict,
         "reasons": list(answer.reasons),
-        "gates": [_gate(gate) for gate in answer.gates],
+        "gates": [_gate(gate, levels=inputs["levels used"]) for gate in answer.gates],
         "inputs": inputs,
         "model": about if several else about[0],
         "posterior": _posterior(average.first) | (_weights(average) if several else {}),
@@ -352,16 +376,21 @@ def _json(
     }
 
 
-def _gate(gate: Trust) -> dict[str, Any]:
+def _gate(gate: Trust, *, levels: int) -> dict[str, Any]:
+    """A gate as it is told; C is a share of what is allowed for, and low is bad."""
+
     def finite(value: float) -> float | None:
         return value if np.isfinite(value) else None
 
+    c = gate.gate.startswith("C")
     return {
         "gate": gate.gate,
+        "caution": "below the threshold" if c else "above the threshold",
         "verdict": gate.verdict,
         "value": finite(gate.value),
         "threshold": finite(gate.threshold),
-        "sentence": gate.reason or "Nothing to say against it.",
+        "sentence": gate.reason
+        or ("There is no level to judge." if c and not levels else "Nothing to say against it."),
     }
 
 

@@ -45,13 +45,19 @@ class Judge:
         )
 
     def _domain(self, subject: Subject) -> Trust:
-        times = (subject.doses.time, subject.levels.time)
-        first = gate_b(self.domain, subject.covariates, *times, subject.renal)
+        known = (
+            subject.covariates,
+            subject.doses.time,
+            subject.levels.time,
+            subject.renal,
+            subject.doses.amount,
+        )
+        first = gate_b(self.domain, *known)
         if first.verdict == "ok":
             return first
         # one who eliminates slowly keeps a dose longer than the typical patient does
         own = replace(self.domain, half_life=self.half_life(subject.covariates[-1]))
-        return gate_b(own, subject.covariates, *times, subject.renal)
+        return gate_b(own, *known)
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,6 +216,7 @@ def published_predictor(card: LibraryModel) -> Predictor:
             ranges,
             half_life(model, typical),
             card.renal_definition and card.renal_definition.plain,
+            (card.design.dosing.low, card.design.dosing.high),
         ),
         salt_factor=card.salt_factor,
         design=card.design,

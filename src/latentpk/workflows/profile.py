@@ -34,6 +34,7 @@ from latentpk.workflows.selection import FREE, Candidate, Ground, Selection, mak
 from latentpk.workflows.setup import seen_range
 
 Progress = Callable[[int, int, str], None]
+SPAN = 3.0  # of usual doses about the training data's median
 KIND, SCHEMA = "profile-vae", 1
 
 
@@ -266,6 +267,7 @@ class ProfileVAE:
                 tuple(map(seen_range, config.covariates)),
                 half_life(self.model, np.asarray(typical)),
                 derive.renal if derive else None,
+                (config.encoder.dose_scale / SPAN, config.encoder.dose_scale * SPAN),
             ),
             usual_dose=config.encoder.dose_scale,
             about=about,
