@@ -103,14 +103,31 @@ def test_the_ridge_weighs_slopes_correlations_and_network_weights():
         decoder=CompartmentConfig(structure="1c-iv"),
     )
     model = build(config)
-    assert float(ridge(model)) == 0.0  # the log diagonal of the factor is free
+    assert float(ridge(model)) == pytest.approx(0.0)  # spreads of 40 %, as usual
     moved = eqx.tree_at(
         lambda m: (m.prior.slope, m.prior.factor),
         model,
         (jnp.array([[1.0], [0.5]]), jnp.array([[2.0, 9.0], [0.5, 1.0]])),
     )
-    assert float(ridge(moved)) == pytest.approx(0.5 * (1.25 + 0.25) / 0.25)
+    unusual = sum((log - np.log(0.4)) ** 2 for log in (2.0, 1.0)) / 0.75**2
+    assert float(ridge(moved)) == pytest.approx(0.5 * ((1.25 + 0.25) / 0.25 + unusual))
     deep = build(config.model_copy(update={"prior": "multiview", "prior_width": 2}))
     leaves = jax.tree_util.tree_leaves(deep.prior.network)
     squares = sum(float(jnp.sum(leaf**2)) for leaf in leaves)
     assert float(ridge(deep)) == pytest.approx(0.5 * squares)
+
+
+def test_the_ridge_holds_a_peripheral_volume_near_the_central_one_and_moves_that_not():
+    model = build(
+        ModelConfig(covariates=(), knowledge=(), decoder=CompartmentConfig(structure="2c-iv"))
+    )
+    names = model.decoder.structure.names
+    typical = jnp.array([{"cl": 1.0, "v1": 2.0, "q2": 1.7, "v2": 3.4}[name] for name in names])
+
+    def at(values):
+        return ridge(eqx.tree_at(lambda m: m.prior.typical, model, values))
+
+    assert float(at(typical)) == pytest.approx(0.5 * (0.7**2 + 1.4**2) / 0.7**2)
+    slope = dict(zip(names, np.asarray(jax.grad(at)(typical)), strict=True))
+    assert slope["v2"] == pytest.approx(1.4 / 0.7**2)
+    assert (slope["cl"], slope["v1"]) == (0, 0)

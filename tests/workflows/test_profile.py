@@ -4,6 +4,7 @@ import pytest
 
 from latentpk import ArtifactError, InputError, NotFittedError, ProfileVAE, read_nonmem
 from latentpk.models.bundle import to_arrays
+from latentpk.workflows.simulate import simulate
 
 
 def test_settings_are_checked():
@@ -133,3 +134,16 @@ def test_the_same_seed_gives_the_same_bits(fitted, ward):
     first, second = to_arrays(fitted.model), to_arrays(again.model)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+@pytest.mark.long
+def test_few_sparse_patients_do_not_invent_a_deep_compartment():
+    """Without the weak prior: 0.69 L/h, and 1400 L, for this cohort of 40 (truth: 3 and 45)."""
+    clinic = read_nonmem(simulate("vancomycin-goti-2018", 40, seed=3), covariates=["WT", "CRCL"])
+    model = ProfileVAE(decoder="compartment", structure="2c-iv").fit(clinic)
+    names = model.model.decoder.structure.names
+    typical = dict(zip(names, np.exp(np.asarray(model.model.prior.typical)), strict=True))
+    assert 1.2 < typical["cl"] < 6
+    assert typical["v2"] < 500
+    spread = np.sqrt(np.sum(np.asarray(model.model.prior.chol()) ** 2, axis=1))
+    assert (spread > 0.05).all()
