@@ -163,6 +163,17 @@ def test_a_report_that_cannot_be_written_is_bad_input(patient, name, said):
         (("--start", "40"), "before a level at 47.5 h"),
         (("--target", "gentamicin-auc24"), "a target of gentamicin"),
         (("--mic", "2"), "belong to ft_mic alone"),
+        (("--start", "nan"), "--start"),
+        (("--start", "1e9"), "at most 1e+06 h"),
+        (("--max-daily", "nan", "--vial", "inf"), "2 problems in the options"),
+        (("--max-single", "-1"), "above 0 mg"),
+        (("--at", "-5"), "begins at 0 h or later"),
+        (("--intervals", "1e-6", "--infusion", "0"), "Intervals are above 0.1 h"),
+        (("--infusion", "48"), "longer than every interval"),
+        (("--max-single", "100"), "the smallest amount, 500 mg, is above"),
+        (("--vial", "5000"), "a vial holds 5000 mg"),
+        (("--target", "ft_mic=150@2"), "at most 100 %"),
+        (("--target", "ft_mic=50@2", "--mic", "8"), "name the MIC once"),
     ],
 )
 def test_bad_wishes_are_bad_input(patient, options, said):
@@ -180,6 +191,33 @@ def test_a_target_below_the_assays_limit_is_bad_input(patient, target):
     assert result.exit_code == 2
     assert "limit of quantification, 0.5" in result.stderr
     assert not out.exists()
+
+
+def test_creatinine_in_another_unit_is_refused_though_the_card_caps_what_comes_of_it(patient):
+    rows = PATIENT.replace("CRCL", "SCR,AGE,SEX").replace(",90,0\n", ",1.1,60,1,0\n")
+    patient.write_text(rows)
+    result, out = dose(patient, "--renal", "card", "--units", "SCR=umol/L")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert (found["verdict"], found["recommended"]) == ("refuse", None)
+    assert any("Creatinine is 0.0124 mg/dL" in reason for reason in found["reasons"])
+
+
+def test_of_doses_that_all_reach_the_target_the_smallest_is_taken(tmp_path):
+    path = tmp_path / "meropenem.csv"
+    path.write_text(
+        "ID,TIME,EVID,AMT,RATE,DV,MDV,WT,AGE,CRCL\n1,0,2,0,0,.,1,70,50,60\n", encoding="utf-8"
+    )
+    out = tmp_path / "m.json"
+    options = ("--doses", "1000,2000", "--intervals", "8", "--infusion", "8", "--draws", "1024")
+    target = ("--target", "ft_mic=100@0.25")
+    result = run("dose", "meropenem-li-2006", path, *target, "--out", out, *options)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(out.read_text())
+    assert min(one["probability"] for one in found["alternatives"]) > 0.999
+    assert max(one["probability"] for one in found["alternatives"]) <= 1
+    assert found["alternatives"][0]["amount"] == 1000
+    assert found["optimal_amount"][0]["amount"] <= 2000  # "more" has no end
 
 
 def test_planned_doses_of_the_file_are_said_to_be_replaced(patient):

@@ -126,6 +126,12 @@ def test_a_level_above_the_limit_holds_the_next_dose(predictor, read):
     posterior = predictor.posterior(read(high)[0], draws=2048)
     found = recommend(posterior, parse_target("trough=10:15"), DoseOptions(PRACTICE, start=48.0))
     assert found.hold_until > 48
+    assert any("do not count that wait" in reason for reason in found.reasons)
+    waiting = recommend(posterior, parse_target("trough=10:15"), DoseOptions(PRACTICE))
+    assert waiting.start == waiting.hold_until == found.hold_until
+    assert waiting.hold_until % 0.5 == 0
+    never = recommend(posterior, parse_target("trough=0.001:0.002"), DoseOptions(PRACTICE))
+    assert any("a fortnight and longer" in reason for reason in never.reasons)
     low = recommend(posterior, parse_target("peak=60:90"), DoseOptions(PRACTICE, start=48.0))
     assert low.hold_until is None
 
@@ -165,6 +171,30 @@ def test_a_target_that_nothing_offered_reaches_is_a_caution(posterior):
     assert found.alternatives[0].probability < 0.1
     assert found.verdict == "caution"
     assert any("with a chance of only" in reason for reason in found.reasons)
+
+
+def test_a_first_dose_counts_towards_the_largest_amount_a_day(predictor, read):
+    posterior = predictor.posterior(read(GOLDEN)[0], draws=1024)
+    practice = PRACTICE.model_copy(update={"loading": True, "most_daily": 2000.0})
+    found = recommend(posterior, AUC, DoseOptions(practice))
+    for one in found.alternatives:
+        regimen = one.regimen
+        later = np.ceil(24 / regimen.interval) - 1
+        assert (regimen.loading or regimen.amount) + later * regimen.amount <= 2000
+
+
+def test_doses_that_do_more_harm_than_good_are_a_caution(posterior):
+    much = PRACTICE.model_copy(update={"amounts": (1500.0,), "intervals": (12.0,)})
+    found = recommend(posterior, AUC, DoseOptions(much))
+    best = found.alternatives[0]
+    assert best.probability_toxic > best.probability
+    assert found.verdict == "caution"
+    assert any("likelier above the limit" in reason for reason in found.reasons)
+
+
+def test_a_window_that_new_doses_hardly_reach_is_a_caution(posterior):
+    found = recommend(posterior, AUC, DoseOptions(PRACTICE, at=30.0, start=48.0))
+    assert any("only the last 6 h" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize("target", ["auc24=400:600", "trough=10:15"])

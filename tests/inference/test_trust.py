@@ -128,6 +128,34 @@ def test_a_code_is_whole_and_its_meaning_is_told(sex, verdict, reason):
     assert (trust.verdict, trust.reason) == (verdict, reason)
 
 
+@pytest.mark.parametrize(
+    ("creatinine", "verdict", "said"),
+    [
+        (1.0, "ok", ""),
+        (0.0124, "refuse", "Creatinine is 0.0124 mg/dL"),  # mg/dL read as umol/L
+        (88.0, "refuse", "--units SCR=umol/L"),
+        (16.0, "caution", "Creatinine is 16 mg/dL"),
+    ],
+)
+def test_creatinine_in_another_unit_is_seen_whatever_it_was_made_into(creatinine, verdict, said):
+    capped = Domain((Range("CRCL", "mL/min", (10, 150), (5, 200)),))
+    state = RenalState(np.array([0.0]), np.array([creatinine]))
+    trust = gate_b(capped, np.array([[150.0]]), np.array([0.0]), np.array([]), state)
+    assert trust.verdict == verdict
+    assert said in trust.reason
+
+
+@pytest.mark.parametrize(
+    ("amount", "verdict"), [(1000.0, "ok"), (1e6, "refuse"), (1.0, "caution"), (0.0, "ok")]
+)
+def test_a_dose_that_nobody_gives_is_told(amount, verdict):
+    usual = Domain(usual=(500.0, 2000.0))
+    covariates = np.zeros((1, 0))
+    trust = gate_b(usual, covariates, np.array([0.0]), np.array([]), amounts=np.array([amount]))
+    assert trust.verdict == verdict
+    assert ("--units AMT" in trust.reason) == (verdict != "ok")
+
+
 CLINIC = Domain(
     (Range("WT", "kg", (40, 120), (30, 250)), Range("CRCL", "mL/min", (10, 150), (5, 200))),
     renal=RenalDefinition("cockcroft-gault-total", 1.0, 65.0, 150.0),

@@ -120,6 +120,16 @@ def test_only_a_published_model_can_be_distilled(folder):
 
 
 @pytest.mark.long
+def test_a_kernel_is_refused_for_what_is_not_linear():
+    with pytest.raises(InputError, match="a kernel superposes doses"):
+        distill("voriconazole-friberg-2012", DistillSettings(decoder="kernel"))
+
+
+def test_a_model_with_occasions_is_refused():
+    with pytest.raises(InputError, match="vary between occasions"):
+        distill("busulfan-mccune-2014", DistillSettings(subjects=20, epochs=1))
+
+
 def test_the_encoder_alone_is_near_the_posterior():
     """As trained by default: within a third of a posterior SD, and as wide within a fifth."""
     name = "vancomycin-goti-2018"

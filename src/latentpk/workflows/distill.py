@@ -97,6 +97,11 @@ def distill(
             f"{published.name} is not linear, and a kernel superposes doses: it could not learn "
             "it. Leave out --decoder kernel."
         )
+    if published.population.occasions is not None:
+        raise InputError(
+            f"In {published.name} patients vary between occasions, which no trained encoder reads. "
+            "Use the published model itself: it needs no training."
+        )
     root = published_predictor(published)
     origin = Origin(
         how="distilled", source=published.name, sha256=root.about["sha256"], published=published

@@ -17,7 +17,6 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records
 from latentpk.records.nonmem import read_nonmem
 from latentpk.records.subject import Cohort, LevelTable, Subject
-from latentpk.workflows.predictor import published_predictor
 from latentpk.workflows.simulate import simulate
 
 Progress = Callable[[int, int, str], None]
@@ -44,7 +43,6 @@ def teaching_cohort(
     Returns:
         One cohort; doses are mass of the measured molecule (the salt factor is applied).
     """
-    reading = published_predictor(card).reading
     designs = (card.design, *random_designs(card.design))
     routine = (subjects + 1) // 2
     rest = [len(part) for part in np.array_split(np.arange(subjects - routine), len(STRIDES))]
@@ -56,7 +54,8 @@ def teaching_cohort(
         # a seed of its own: by one seed, patient n would be the same in every design
         own = int(np.random.SeedSequence([seed, k, 0xD157]).generate_state(1)[0])
         frame = simulate(card, count, own, design=design)
-        parts.append(read_nonmem(frame, **reading, purpose="forecast"))
+        names = list(card.population.covariates)
+        parts.append(read_nonmem(frame, covariates=names, purpose="forecast"))
         done += count
         if progress is not None:
             progress(done, subjects, "patients simulated")
@@ -64,8 +63,6 @@ def teaching_cohort(
     salt = card.salt_factor
     everyone = tuple(salted(one, salt) for part in parts for one in part)
     kinds = tuple(known.kind for known in card.required)  # a small part may lack a code
-    counted = parts[0].covariate_kinds[len(kinds) :]  # TAFD, where the model has it
-    kinds = (*kinds, *counted)
     return replace(parts[0], subjects=everyone, covariate_kinds=kinds, source_hash=joined)
 
 
