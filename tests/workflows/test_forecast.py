@@ -114,7 +114,8 @@ def test_without_levels_the_prior_answers(asked, table, forecast):
     alone = forecast(change(asked, level(3), MDV=1))
     mine = pl.col("ID") == "3"
     prior, told = alone.filter(mine), table.filter(mine)
-    np.testing.assert_allclose(prior["IPRED"], prior["PRED_MEDIAN"], rtol=0.03)
+    # either is a median of 1024 draws with an SD of logs of about 0.5: 2 % of error each
+    np.testing.assert_allclose(prior["IPRED"], prior["PRED_MEDIAN"], rtol=0.08)
     assert prior["PRED"].equals(told["PRED"])
     assert prior["PRED_MEDIAN"].equals(told["PRED_MEDIAN"])
     assert ((prior["HI"] / prior["LO"]) > (told["HI"] / told["LO"])).all()
