@@ -220,6 +220,21 @@ def test_of_doses_that_all_reach_the_target_the_smallest_is_taken(tmp_path):
     assert found["optimal_amount"][0]["amount"] <= 2000  # "more" has no end
 
 
+def test_why_new_doses_begin_when_they_do_is_told(patient):
+    def reason(text):
+        patient.write_text(text)
+        result, out = dose(patient)
+        assert result.exit_code == 0, result.stderr
+        told = json.loads(out.read_text())["inputs"]["defaults"]
+        return next(one for one in told if "(--start)" in one)
+
+    assert "when the next one is due" in reason(PATIENT)
+    high = PATIENT.replace("27.0", "60.0").replace("14.0", "48.0")
+    assert "when the concentration has fallen" in reason(high)
+    head, *rows = PATIENT.splitlines(keepends=True)
+    assert "no interval is known" in reason("".join([head, *rows[3:]]))
+
+
 def test_planned_doses_of_the_file_are_said_to_be_replaced(patient):
     patient.write_text(PATIENT + "7,60,1,1000,1000,,1,70,90,0\n")
     result, out = dose(patient, "--start", "48")

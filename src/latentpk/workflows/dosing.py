@@ -116,6 +116,8 @@ def advise(
         progress=lambda done, total: told(done, total, "courses simulated"),
     )
     told(steps, steps, "regimens judged")
+    if wish.start is None:
+        defaults.append(f"the first new dose {_begun(posterior, answer)} (--start)")
     inputs = {
         "target": shown.model_dump(exclude={"name"})
         | {"says": shown.describe(), "measured": target.measure.describe(wish.at)},
@@ -243,10 +245,6 @@ def _options(
         usual = duration if given else design.dosing.infusion_least if design else 1.0
         infusions = (0.0 if depot else usual,)
         defaults.append(f"infusions of {infusions[0]:g} h (--infusion)")
-    if wish.start is None and given and usual_interval(patient) is None:
-        defaults.append("the first new dose at the last record: no interval is known (--start)")
-    elif wish.start is None:
-        defaults.append("the first new dose when the next one is due (--start)")
     if posterior.model.kappas:
         defaults.append("the regimen in an occasion of its own, of which no level tells")
     practice = Practice(
@@ -259,6 +257,15 @@ def _options(
         vial=None if wish.vial is None else unit * wish.vial,
     )
     return DoseOptions(practice, wish.at, wish.start, depot), defaults
+
+
+def _begun(posterior: Posterior, answer: Recommendation) -> str:
+    """Why new doses begin when they do, where nobody said."""
+    if answer.hold_until == answer.start:
+        return "when the concentration has fallen to what the target allows"
+    if len(posterior.subject.doses) > 0 and usual_interval(posterior.patient()) is None:
+        return "at the last record, since no interval is known"
+    return "when the next one is due"
 
 
 def _usual_amounts(predictor: Predictor, posterior: Posterior, unit: float) -> tuple[float, ...]:
