@@ -139,10 +139,18 @@ def test_a_code_is_whole_and_its_meaning_is_told(sex, verdict, reason):
 )
 def test_creatinine_in_another_unit_is_seen_whatever_it_was_made_into(creatinine, verdict, said):
     capped = Domain((Range("CRCL", "mL/min", (10, 150), (5, 200)),))
-    state = RenalState(np.array([0.0]), np.array([creatinine]))
-    trust = gate_b(capped, np.array([[150.0]]), np.array([0.0]), np.array([]), state)
+    made = RenalState(
+        np.array([0.0]), np.array([creatinine]), definition=RenalDefinition("cockcroft-gault-total")
+    )
+    known = np.array([[150.0]]), np.array([0.0]), np.array([])
+    trust = gate_b(capped, *known, made)
     assert trust.verdict == verdict
     assert said in trust.reason
+    beside = replace(made, definition=None)  # the file states clearance itself
+    assert gate_b(capped, *known, beside).verdict == ("ok" if verdict == "ok" else "caution")
+    assert (
+        gate_b(Domain((Range("WT", "kg", (40, 200), (30, 250)),)), *known, beside).verdict == "ok"
+    )
 
 
 @pytest.mark.parametrize(

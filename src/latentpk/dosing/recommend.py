@@ -113,12 +113,6 @@ def recommend(
     regimens = options.practice.grid()
     start = due(patient) if options.start is None else options.start
     _check_times(patient, target, options.at, start)
-    hold = _hold(few(until(patient, start), EARLY), target, start)
-    waited = ""
-    if hold is not None:
-        waited, ends = _waited(hold, start), hold < start + HOLD_LONGEST
-        if ends and options.start is None and (options.at == "ss" or hold <= options.at):
-            start, waited = hold, ""  # the first new dose is given when the wait is over
     answer = Recommendation(
         verdict=worst(posterior.gates),
         gates=posterior.gates,
@@ -135,6 +129,12 @@ def recommend(
     )
     if answer.verdict == "refuse":
         return answer
+    hold = _hold(few(until(patient, start), EARLY), target, start)
+    waited = ""
+    if hold is not None:
+        waited, ends = _waited(hold, start), hold < start + HOLD_LONGEST
+        if ends and options.start is None and (options.at == "ss" or hold <= options.at):
+            start, waited = hold, ""  # the first new dose is given when the wait is over
     before = until(patient, start)
     judge = Judge(before, target, options, start, counted(regimens, progress))
     ranked = sorted(judge.alternatives(regimens), key=judge.rank)
@@ -155,6 +155,7 @@ def recommend(
         answer,
         verdict="caution" if doubts else answer.verdict,
         reasons=(*answer.reasons, *doubts, *_limits_hit(best, regimens)),
+        start=start,
         alternatives=tuple(ranked),
         recommended=0,
         optimal_amount=tuple(judge.optimal(regimens)),

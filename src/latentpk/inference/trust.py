@@ -171,7 +171,7 @@ def gate_b(
     said += _stale(domain, dose_time, level_time)
     said += _doses(domain, amounts)
     if renal is not None:
-        said += _creatinine(renal) + [(False, words) for words in _renal(domain, renal)]
+        said += _creatinine(domain, renal) + [(False, words) for words in _renal(domain, renal)]
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
@@ -204,8 +204,16 @@ def _stale(
     return [(bool(lives > LOST), words)]
 
 
-def _creatinine(renal: RenalState) -> list[tuple[bool, str]]:
-    """Creatinine that no patient has: a wrong unit, which caps and floors may hide."""
+def _creatinine(domain: Domain, renal: RenalState) -> list[tuple[bool, str]]:
+    """Creatinine that no patient has: a wrong unit, which caps and floors may hide.
+
+    Where the file states renal function itself, and nothing was computed, it is no more than doubt;
+    to a model that asks for neither it is nothing.
+    """
+    names = {one.name for one in domain.ranges}
+    if not names & {*RENAL, *CREATININE}:
+        return []
+    counts = renal.definition is not None or bool(names & set(CREATININE))
     known = PHYSICAL[CREATININE[0]]
     low, high = known.low, known.high
     values = renal.creatinine
@@ -216,7 +224,8 @@ def _creatinine(renal: RenalState) -> list[tuple[bool, str]]:
         f"Creatinine is {odd[0]:.3g} mg/dL; patients have {low:g} to {high:g}: is its unit right "
         "(--units SCR=umol/L or mg/dL)?"
     )
-    return [(bool((odd < low).any() or (odd > WRONG * high).any()), words)]
+    wrong = bool((odd < low).any() or (odd > WRONG * high).any())
+    return [(counts and wrong, words)]
 
 
 def _doses(domain: Domain, amounts: Float[np.ndarray, " dose"] | None) -> list[tuple[bool, str]]:
