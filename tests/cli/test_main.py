@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-VERBS = ("simulate", "fit", "distill", "forecast", "show", "library")
+VERBS = ("simulate", "fit", "distill", "forecast", "show", "library", "data")
 
 
 def plain(text):

@@ -25,7 +25,7 @@ def attended(attention):
 @pytest.fixture(scope="module")
 def network():
     """A network as after training: every weight moved, so that the last layer is not zero."""
-    start = MultiViewNetwork(RAW, KNOWLEDGE, TARGETS, WIDTH, key=jax.random.key(1))
+    start = MultiViewNetwork((RAW, KNOWLEDGE), TARGETS, WIDTH, key=jax.random.key(1))
     rng = np.random.default_rng(1)
     return jax.tree_util.tree_map(lambda x: x + 0.5 * rng.standard_normal(x.shape), start)
 
@@ -70,8 +70,8 @@ def test_the_map_sums_to_one_over_raw_and_knowledge(attended):
 
 
 def test_it_starts_as_the_zero_function():
-    start = MultiViewNetwork(RAW, KNOWLEDGE, TARGETS, WIDTH, key=jax.random.key(1))
-    assert start.attention.target.any()  # else it could never leave zero
+    start = MultiViewNetwork((RAW, KNOWLEDGE), TARGETS, WIDTH, key=jax.random.key(1))
+    assert start.attentions[0].target.any()  # else it could never leave zero
     np.testing.assert_array_equal(jax.jit(jax.vmap(start))(*VIEWS), np.zeros((ROWS, TARGETS)))
 
 
@@ -100,7 +100,7 @@ def test_every_parameter_has_a_gradient(network):
         for path, leaf in jax.tree_util.tree_leaves_with_path(slopes)
     }
     # a shift common to all queries cancels in the softmax over the knowledge axis
-    assert found.pop(".attention.query_map.bias") < 1e-12
+    assert found.pop(".attentions[0].query_map.bias") < 1e-12
     assert len(found) == 18
     assert min(found.values()) > 1e-6
     assert np.isfinite(list(found.values())).all()

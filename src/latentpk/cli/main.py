@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latentpk.cli.data import data
 from latentpk.cli.distill import distill
 from latentpk.cli.dose import dose
 from latentpk.cli.exposure import exposure
@@ -42,6 +43,7 @@ DOSE = (
 )
 SHOW = "latentpk show clinic.model"
 LIBRARY = "latentpk library; latentpk library show vancomycin-goti-2018; latentpk library targets"
+DATA = "latentpk data; latentpk data get nano-tumor --out nano"
 
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
@@ -51,6 +53,7 @@ app.command(epilog=f"Example: {EXPOSURE}")(exposure)
 app.command(epilog=f"Example: {DOSE}")(dose)
 app.command(epilog=f"Example: {SHOW}")(show)
 app.command(epilog=f"Example: {LIBRARY}")(library)
+app.command(epilog=f"Example: {DATA}")(data)
 
 
 def _print_version(wanted: bool) -> bool:

@@ -76,7 +76,7 @@ class LearnedPrior(Prior):
         self.covariates, self.knowledge = covariates, knowledge
         # attention needs a token on either side
         self.network = (
-            MultiViewNetwork(raw, len(knowledge), latent, width, key=key)
+            MultiViewNetwork((raw, len(knowledge)), latent, width, key=key)
             if width is not None and raw > 0 and knowledge
             else None
         )
@@ -141,4 +141,4 @@ def attention_map(prior: LearnedPrior, covariates: Float[Array, " covariate"]) -
         raise ValueError("this prior has no attention; fit with prior='multiview'")
     names = [spec.name for spec in prior.covariates]
     raw = prior.raw_view(covariates)
-    return prior.network.attention(raw, knowledge_view(prior.knowledge, names, covariates))[1]
+    return prior.network.attentions[0](raw, knowledge_view(prior.knowledge, names, covariates))[1]

@@ -3,26 +3,65 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from latentpk.networks.mlp import Linear, Mlp
 
+Columns = int | tuple[int, ...]
+"""A view: a count of features with a column each, or the feature that each column belongs to."""
+
+
+def of_features(columns: Columns) -> tuple[int, ...]:
+    """The feature that each column of a view belongs to.
+
+    Example:
+        >>> of_features(3)
+        (0, 1, 2)
+    """
+    return tuple(range(columns)) if isinstance(columns, int) else columns
+
 
 class FeatureTokens(eqx.Module):
-    """One token per feature: its value times a direction, plus the feature's own embedding."""
+    """One token per feature: each of its columns times a direction, plus the feature's embedding.
 
-    direction: Float[Array, "feature width"]
+    A number has one column; a category has one for each of its levels.
+    """
+
+    direction: Float[Array, "column width"]
     embedding: Float[Array, "feature width"]
+    columns: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, features: int, width: int, *, key: PRNGKeyArray) -> None:
+    def __init__(self, columns: Columns, width: int, *, key: PRNGKeyArray) -> None:
         first, second = jax.random.split(key)
         scale = width**-0.5
-        self.direction = scale * jax.random.normal(first, (features, width), jnp.float64)
+        self.columns = of_features(columns)
+        features = max(self.columns) + 1
+        shape = (len(self.columns), width)
+        self.direction = scale * jax.random.normal(first, shape, jnp.float64)
         self.embedding = scale * jax.random.normal(second, (features, width), jnp.float64)
 
-    def __call__(self, values: Float[Array, " feature"]) -> Float[Array, "feature width"]:
+    def __call__(self, values: Float[Array, " column"]) -> Float[Array, "feature width"]:
         """The tokens of one subject's features, shape (feature, width)."""
-        return values[:, None] * self.direction + self.embedding
+        return self._tokens(values, self.direction, self.embedding)
+
+    def mapped(self, values: Float[Array, " column"], by: Linear) -> Float[Array, "feature width"]:
+        """An affine map of each token, shape (feature, width).
+
+        The map goes into directions and embeddings, which all subjects share: a fifth of the work.
+        """
+        return self._tokens(
+            values, self.direction @ by.weight.T, self.embedding @ by.weight.T + by.bias
+        )
+
+    def _tokens(self, values: Array, direction: Array, embedding: Array) -> Array:
+        features, width = embedding.shape
+        if self.columns == tuple(range(features)):
+            return values[:, None] * direction + embedding
+        # one product for all rows of a batch, instead of a small one for each
+        belongs = np.equal.outer(np.array(self.columns), np.arange(features))
+        wide = jnp.where(belongs[:, :, None], direction[:, None, :], 0)
+        return (values @ wide.reshape(len(self.columns), -1)).reshape(features, width) + embedding
 
 
 class CrossAttention(eqx.Module):
@@ -43,7 +82,7 @@ class CrossAttention(eqx.Module):
     target: Float[Array, "target width"]
 
     def __init__(
-        self, raw: int, knowledge: int, targets: int, width: int, *, key: PRNGKeyArray
+        self, raw: Columns, knowledge: Columns, targets: int, width: int, *, key: PRNGKeyArray
     ) -> None:
         keys = jax.random.split(key, 6)
         self.raw = FeatureTokens(raw, width, key=keys[0])
@@ -66,10 +105,9 @@ class CrossAttention(eqx.Module):
             The pooled code of each target, shape (target, width), and the attention map,
             shape (target, raw, knowledge), which sums to 1 over raw and knowledge.
         """
-        prior_tokens = self.knowledge(knowledge)
-        keys = jax.vmap(self.key_map)(self.raw(raw))
-        queries = jax.vmap(self.query_map)(prior_tokens)
-        values = jax.vmap(self.value_map)(prior_tokens)
+        keys = self.raw.mapped(raw, self.key_map)
+        queries = self.knowledge.mapped(knowledge, self.query_map)
+        values = self.knowledge.mapped(knowledge, self.value_map)
         root = keys.shape[-1] ** 0.5
         share = jax.nn.softmax(queries @ keys.T / root, axis=0)  # over knowledge
         read = share.T @ values
@@ -78,27 +116,53 @@ class CrossAttention(eqx.Module):
 
 
 class MultiViewNetwork(eqx.Module):
-    """Cross-attention and an MLP on both views side by side, joined by a final MLP.
+    """Cross-attention and an MLP on all views side by side, joined by a final MLP.
 
-    The last layer starts at zero, so the network starts as the zero function.
+    The first view is the raw one; every further view, such as prior knowledge, attends to it in a
+    block of its own, so that another modality is one more entry. The last layer starts at zero, so
+    the network starts as the zero function.
     """
 
-    attention: CrossAttention
+    attentions: tuple[CrossAttention, ...]
     parallel: Mlp
     final: Mlp
 
     def __init__(
-        self, raw: int, knowledge: int, targets: int, width: int, *, key: PRNGKeyArray
+        self,
+        views: tuple[Columns, ...],
+        targets: int,
+        width: int,
+        *,
+        attends: bool = True,
+        key: PRNGKeyArray,
     ) -> None:
-        keys = jax.random.split(key, 3)
-        self.attention = CrossAttention(raw, knowledge, targets, width, key=keys[0])
-        self.parallel = Mlp((raw + knowledge, width, width), key=keys[1])
-        self.final = Mlp((targets * width + width, width, targets), key=keys[2], gain=0.0)
+        """Draw the weights.
 
-    def __call__(
-        self, raw: Float[Array, " raw"], knowledge: Float[Array, " knowledge"]
-    ) -> Float[Array, " target"]:
-        """One value per target from the two views of one subject, shape (target,)."""
-        pooled, _ = self.attention(raw, knowledge)
-        beside = jax.nn.gelu(self.parallel(jnp.concatenate([raw, knowledge])))
-        return self.final(jnp.concatenate([pooled.reshape(-1), beside]))
+        Args:
+            views: Each view's columns, the raw view first.
+            targets: How many values are predicted.
+            width: Of tokens and hidden layers.
+            attends: Whether further views attend to the raw one; else there is the MLP alone.
+            key: Of the draw.
+        """
+        keys = jax.random.split(key, max(1 + len(views), 3))
+        raw, *others = views
+        self.attentions = tuple(
+            CrossAttention(raw, other, targets, width, key=one)
+            for other, one in zip(others, [keys[0], *keys[3:]], strict=False)
+            if attends
+        )
+        columns = sum(len(of_features(view)) for view in views)
+        self.parallel = Mlp((columns, width, width), key=keys[1])
+        codes = len(self.attentions) * targets * width + width
+        self.final = Mlp((codes, width, targets), key=keys[2], gain=0.0)
+
+    def __call__(self, *views: Float[Array, " column"]) -> Float[Array, " target"]:
+        """One value per target from the views of one subject, shape (target,)."""
+        raw, *others = views
+        beside = jax.nn.gelu(self.parallel(jnp.concatenate(views)))
+        codes = [
+            attention(raw, other)[0].reshape(-1)
+            for attention, other in zip(self.attentions, others, strict=False)
+        ]
+        return self.final(jnp.concatenate([*codes, beside]))

@@ -6,7 +6,6 @@ data set holds known errors: each has a rule that matches the wrong values exact
 touches another table, and is told when it is used.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,9 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from latentpk.errors import InputError, Problem
+from latentpk.records.cells import Number, read_cells, read_ids, read_numbers, tell_unused
 from latentpk.records.repairs import REPAIRS
-from latentpk.records.table import MISSING, as_frame
-from latentpk.records.text import read_text
 
-MAX_BYTES = 64 << 20
 FEWEST = 20  # rows that a fit needs
 TUMOR_DENSITY = 1.2  # g of tumor for each cm3 that TSz states, as the published table has it
 
@@ -45,25 +42,6 @@ SYNONYMS: Mapping[str, Mapping[str, str]] = {
 CHARGES: Mapping[str, float] = {
     "0": -1.0, "1": 1.0, "2": 0.0, "negative": -1.0, "positive": 1.0, "neutral": 0.0,
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Number:
-    """What a numeric column may hold.
-
-    Attributes:
-        unit: Its unit.
-        low: Least value.
-        high: Largest value.
-        above: Whether the least value itself is refused.
-    """
-
-    unit: str
-    low: float
-    high: float
-    above: bool = True
-
-
 INPUTS: Mapping[str, Number] = {
     "HD": Number("nm", 0, 10_000),
     "ZETA": Number("mV", -100, 100, above=False),
@@ -126,6 +104,12 @@ class Particles:
         return np.where(np.isnan(size), self.number("TW") / TUMOR_DENSITY, size)
 
     @property
+    def tumor_weight(self) -> Float[np.ndarray, " row"]:
+        """TW, or 1.2 TSz where only that is known [g]."""
+        weight = self.number("TW")
+        return np.where(np.isnan(weight), self.number("TSZ") * TUMOR_DENSITY, weight)
+
+    @property
     def complete(self) -> Bool[np.ndarray, " row"]:
         """Which rows state size, zeta potential, charge and tumor size."""
         stated = [~np.isnan(self.number(name)) for name in ("HD", "ZETA", "CHARGE", "TSZ")]
@@ -150,57 +134,29 @@ def read_particles(
     """
     notices: list[str] = []
     problems: list[Problem] = []
-    cells, digest, name = _cells(source)
+    cells, digest, name = read_cells(source)
     _require(cells, purpose, problems)
     if problems:
         raise InputError(problems, source=name)
-    cells = _identified(cells, problems)
+    cells = cells.with_columns(read_ids(cells, problems, once=True))
     if repair:
         cells = _repaired(cells, notices)
     columns = [cells["ID"]]
     columns += [_categories(cells, column, problems) for column in CATEGORIES]
     columns.append(_charges(cells, problems))
-    columns += [_numbers(cells, c, problems) for c in NUMBERS if c in cells.columns or c in INPUTS]
+    columns += [
+        read_numbers(cells, column, known, problems)
+        for column, known in NUMBERS.items()
+        if column in cells.columns or column in INPUTS
+    ]
     if "MAT" in cells.columns:
         columns.append(cells["MAT"])
     frame = _unsigned(pl.DataFrame(columns), notices)
     _check_rows(frame, purpose, problems)
     if problems:
         raise InputError(problems, source=name)
-    unknown = [c for c in cells.columns if c not in {*frame.columns}]
-    if unknown:
-        notices.append(f"Columns that are not used: {', '.join(unknown)}.")
+    tell_unused(cells, {*frame.columns}, notices)
     return Particles(frame, tuple(notices), digest)
-
-
-def _cells(source: Any) -> tuple[pl.DataFrame, str, str]:
-    """Every cell as text, null where missing, names in capitals."""
-    if isinstance(source, str | Path):
-        text = read_text(source, max_bytes=MAX_BYTES)
-        if text.problems:
-            raise InputError(text.problems, source=str(source))
-        frame, digest, name = text.frame, text.digest, str(source)
-        header = text.header
-    else:
-        frame, name = as_frame(source), "the data frame"
-        digest = hashlib.sha256(frame.write_csv().encode()).hexdigest()
-        header = tuple(frame.columns)
-    names = [written.strip().upper() for written in header]
-    twice = sorted({one for one in names if names.count(one) > 1})
-    if twice:
-        rule = "Every column has its own name, small and capital letters alike"
-        found = "the name occurs more than once"
-        raise InputError(
-            [Problem(f"column {one}", found, rule, "Rename or drop one of them") for one in twice],
-            source=name,
-        )
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
-    cleaned = [pl.col(c).cast(pl.String).str.strip_chars() for c in frame.columns]
-    frame = frame.select(cleaned)
-    blank = [
-        pl.when(pl.col(c).is_in(MISSING)).then(None).otherwise(pl.col(c)).alias(c) for c in names
-    ]
-    return frame.select(blank), digest, name
 
 
 def _require(cells: pl.DataFrame, purpose: str, problems: list[Problem]) -> None:
@@ -217,23 +173,6 @@ def _require(cells: pl.DataFrame, purpose: str, problems: list[Problem]) -> None
         problems.append(
             Problem("the table", "no row", "A table has at least one particle", "Add it")
         )
-
-
-def _identified(cells: pl.DataFrame, problems: list[Problem]) -> pl.DataFrame:
-    """IDs as text, each once; 12.0 is 12."""
-    ids = cells["ID"].str.replace(r"\.0+$", "")
-    seen: dict[str, int] = {}
-    for row, one in enumerate(ids, start=1):
-        if one is None:
-            rule = "Every row has an ID"
-            problems.append(Problem(f"row {row}, column ID", "missing", rule, "Number the rows"))
-        elif one in seen:
-            found = f"{one} stands in row {seen[one]} already"
-            rule = "Every ID is one row"
-            problems.append(Problem(f"row {row}, column ID", found, rule, "Number the rows anew"))
-        else:
-            seen[one] = row
-    return cells.with_columns(ids.alias("ID"))
 
 
 def _repaired(cells: pl.DataFrame, notices: list[str]) -> pl.DataFrame:
@@ -289,29 +228,6 @@ def _charges(cells: pl.DataFrame, problems: list[Problem]) -> pl.Series:
             plain = None
         values.append(None if plain is None else CHARGES[plain])
     return pl.Series("CHARGE", values, pl.Float64)
-
-
-def _numbers(cells: pl.DataFrame, column: str, problems: list[Problem]) -> pl.Series:
-    if column not in cells.columns:
-        return pl.Series(column, [None] * cells.height, pl.Float64)
-    known = NUMBERS[column]
-    bounds = f"{'above' if known.above else 'at least'} {known.low:g}, at most {known.high:g}"
-    rule = f"{column} is a number in {known.unit}, {bounds}"
-    values: list[float | None] = []
-    for row, cell in enumerate(cells[column], start=1):
-        value = None
-        if cell is not None:
-            try:
-                value = float(cell)
-            except ValueError:
-                value = float("nan")
-            low = value > known.low if known.above else value >= known.low
-            if not (low and value <= known.high):
-                mend = f"Check the unit ({known.unit}), or leave it empty where it is not known"
-                problems.append(Problem(f"row {row}, column {column}", f"{cell}", rule, mend))
-                value = None
-        values.append(value)
-    return pl.Series(column, values, pl.Float64)
 
 
 def _unsigned(frame: pl.DataFrame, notices: list[str]) -> pl.DataFrame:

@@ -1,0 +1,63 @@
+r"""Weights of an ensemble's members, from predictions of rows that no member had seen.
+
+For each target the weights are not negative and sum to one. A few hundred rows cannot tell members
+apart finely, so that each target's weights are drawn to those that serve all targets together:
+
+.. math:: w_t = \arg\min_w \lVert y_t - P_t w \rVert^2 + \lambda n s_t^2 \lVert w - \bar w \rVert^2
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import nnls
+
+PULL = 0.1  # lambda, towards the weights of all targets
+EVEN = 0.02  # the same, of those towards equal ones
+SURE = 1e4  # how much the sum counts beside the data
+
+
+def blend(
+    found: Float[np.ndarray, "member row target"], truth: Float[np.ndarray, "row target"]
+) -> Float[np.ndarray, "member target"]:
+    """Choose the members' weights.
+
+    Args:
+        found: Out-of-fold predictions of each member.
+        truth: What was predicted, on a scale on which targets vary alike.
+
+    Returns:
+        Weights, each target's summing to 1, shape (member, target).
+    """
+    members, _, targets = found.shape
+    stacked = np.moveaxis(found, 0, -1)  # row target member
+    together = _simplex(
+        stacked.reshape(-1, members), truth.reshape(-1), np.full(members, 1 / members), EVEN
+    )
+    each = [_simplex(stacked[:, t], truth[:, t], together, PULL) for t in range(targets)]
+    return np.stack(each, axis=1)
+
+
+def cross_blend(
+    found: Float[np.ndarray, "member row target"],
+    truth: Float[np.ndarray, "row target"],
+    fold: Int[np.ndarray, " row"],
+) -> Float[np.ndarray, "row target"]:
+    """The ensemble's own out-of-fold predictions: each fold by weights of the other folds."""
+    blended = np.empty_like(truth)
+    for one in np.unique(fold):
+        own = fold == one
+        weights = blend(found[:, ~own], truth[~own])
+        blended[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
+    return blended
+
+
+def _simplex(
+    predictions: np.ndarray, truth: np.ndarray, centre: np.ndarray, pull: float
+) -> Float[np.ndarray, " member"]:
+    """Least squares over weights that are not negative and sum to one."""
+    members = centre.size
+    root = np.sqrt(pull * len(truth) * np.mean((truth - truth.mean()) ** 2) + 1e-12)
+    sure = SURE * max(root, 1.0)
+    system = np.concatenate([predictions, root * np.eye(members), np.full((1, members), sure)])
+    wanted = np.concatenate([truth, root * centre, [sure]])
+    weights = nnls(system, wanted)[0]
+    return weights / weights.sum()
