@@ -123,3 +123,38 @@ def test_a_known_error_is_mended_and_told_and_nothing_like_it(tmp_path, rule):
     assert read_particles(other).notices == ()
     if rule.name not in ("targeting-word", "zeta-decimal"):  # which are refused as they are
         assert read_particles(wrong, repair=False).notices == ()
+    assert read_particles(pl.DataFrame([cells | dict(rule.mended)])).notices == ()
+
+
+@pytest.mark.parametrize("rule", REPAIRS, ids=lambda rule: f"{rule.name}-{rule.row}")
+def test_a_rule_needs_every_value_that_it_names(rule):
+    cells = dict(zip(HEAD.upper().split(","), GOOD.split(","), strict=True)) | {"ID": rule.row}
+    cells |= dict.fromkeys(rule.mended, "1") | dict(rule.found)
+    for column in rule.found:
+        other = {"TS": "Active", "CHARGE": "0", "BW": "30"}.get(column, "0.3")
+        assert read_particles(pl.DataFrame([cells | {column: other}])).notices == ()
+
+
+def test_what_is_exchanged_between_two_rows_is_lost_by_none():
+    pairs = {}
+    for rule in REPAIRS:
+        if rule.name.endswith("-swapped"):
+            pairs.setdefault((rule.name, frozenset(rule.mended)), []).append(rule)
+    rules = [rule for pair in pairs.values() for rule in pair]
+    assert len(rules) == 10
+    assert [r.row for r in rules] == [
+        "38",
+        "39",
+        "19",
+        "20",
+        "31",
+        "33",
+        "165",
+        "166",
+        "296",
+        "297",
+    ]
+    for one, two in zip(rules[::2], rules[1::2], strict=True):
+        for column in one.mended:
+            assert one.mended[column] == two.found[column] != two.mended[column]
+            assert two.mended[column] == one.found[column]

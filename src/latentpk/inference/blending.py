@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
 
-PULL = 0.1  # lambda, towards the weights of all targets
-EVEN = 0.02  # the same, of those towards equal ones
+PULL = 0.3  # lambda, towards the weights of all targets
+EVEN = 0.3  # the same, of those towards equal ones
 SURE = 1e4  # how much the sum counts beside the data
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,12 +14,10 @@ from latentpk.inference.smote import SmoteSettings, oversample
 from latentpk.inference.trees import BoostSettings, ForestSettings, fit_boosters, fit_forest
 from latentpk.models.config import Frozen
 from latentpk.models.descriptors import Descriptors, Encoded, Properties, fit_descriptors
+from latentpk.models.ensemble import Learner, Name
 from latentpk.models.multiview import NetworkConfig, Networks
 
-Name = Literal[
-    "mean", "ridge", "gaussian_process", "random_forest", "extra_trees", "xgboost", "network"
-]
-MEMBERS: tuple[Name, ...] = get_args(Name)
+TREES = 200
 ROWS = 128  # lessons are padded to a multiple of
 
 
@@ -81,7 +79,7 @@ def fit_member(
         threads: Of the trees.
 
     Returns:
-        The fitted model; `read(name, encoded)` is what its `predict` takes.
+        The fitted model; `models.ensemble.read` gives what its `predict` takes.
     """
     rows, y = lesson.encoded, lesson.target
     fits: dict[str, Callable[[], Any]] = {
@@ -89,13 +87,18 @@ def fit_member(
         "ridge": lambda: fit_ridge(rows.wide, y),
         "gaussian_process": lambda: fit_process(rows.near, y),
         "random_forest": lambda: fit_forest(
-            rows.table, y, kind="random", settings=ForestSettings(), seed=seed, threads=threads
+            rows.table,
+            y,
+            kind="random",
+            settings=ForestSettings(trees=TREES),
+            seed=seed,
+            threads=threads,
         ),
         "extra_trees": lambda: fit_forest(
             rows.table,
             y,
             kind="extra",
-            settings=ForestSettings(min_samples_leaf=1),
+            settings=ForestSettings(trees=TREES, min_samples_leaf=1),
             seed=seed,
             threads=threads,
         ),
@@ -104,7 +107,7 @@ def fit_member(
             y,
             targets=targets,
             settings=BoostSettings(
-                rounds=300, depth=5, eta=0.03, subsample=0.7, colsample_bytree=0.3,
+                rounds=200, depth=5, eta=0.045, subsample=0.7, colsample_bytree=0.3,
                 min_child_weight=2.0,
             ),
             seed=seed,
@@ -112,17 +115,6 @@ def fit_member(
         ),
     }  # fmt: skip
     return fits[name]()
-
-
-def read(name: Name, encoded: Encoded) -> Any:
-    """What a member's `predict` takes of encoded rows."""
-    if name == "ridge":
-        return encoded.wide
-    if name == "gaussian_process":
-        return encoded.near
-    if name == "xgboost":
-        return encoded.gaps
-    return encoded.table
 
 
 def network_config(
@@ -137,9 +129,7 @@ def network_config(
     )
 
 
-def fit_networks(
-    lessons: list[Lesson], settings: MemberSettings, *, seed: int
-) -> list[list[Networks]]:
+def fit_networks(lessons: list[Lesson], settings: MemberSettings, *, seed: int) -> list[Learner]:
     """Train the networks of all folds in one program.
 
     Args:
@@ -148,7 +138,7 @@ def fit_networks(
         seed: Of weights, noise and synthetic rows.
 
     Returns:
-        For each lesson one set of networks, or one for each target where tasks are single.
+        For each lesson its networks, in one set for each target where tasks are single.
     """
     targets = lessons[0].target.shape[1]
     config = network_config(lessons[0].descriptors, targets, settings)
@@ -168,13 +158,10 @@ def fit_networks(
                 seeds.append((own + 15_485_863 * number) % 2**32)
     weights = train_networks(config, _padded(rows), settings.training, seeds=seeds)
     shaped = weights.reshape(len(lessons), settings.networks, len(tasks), -1)
-    return [[Networks(config, of[:, k]) for k in range(len(tasks))] for of in shaped]
-
-
-def predict_networks(sets: list[Networks], encoded: Encoded) -> Float[np.ndarray, "row target"]:
-    """Standardized predictions of one lesson's networks."""
-    views = encoded.views[: len(sets[0].config.views)]
-    return np.concatenate([one.predict(views) for one in sets], axis=1)
+    return [
+        Learner(lesson.descriptors, tuple(Networks(config, of[:, k]) for k in range(len(tasks))))
+        for lesson, of in zip(lessons, shaped, strict=True)
+    ]
 
 
 def _padded(rows: list[tuple[list[np.ndarray], np.ndarray]]) -> Lessons:

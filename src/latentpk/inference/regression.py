@@ -76,11 +76,13 @@ def train_networks(
     """
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     batch = precision.single(jax.tree_util.tree_map(jnp.asarray, lessons))
-    return np.asarray(_program(config, settings)(keys, batch), np.float64)
+    return np.asarray(_program(config.key, settings.key)(keys, batch), np.float64)
 
 
 @cache
-def _program(config: NetworkConfig, settings: RegressionSettings) -> Any:
+def _program(network: str, training: str) -> Any:
+    config = NetworkConfig.model_validate_json(network)
+    settings = RegressionSettings.model_validate_json(training)
     return jax.jit(jax.vmap(partial(train_one, config, settings)))
 
 

@@ -1,6 +1,7 @@
 """Fitting of the regressors that are a formula, by scikit-learn."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -37,12 +38,12 @@ def fit_process(
     duals, lengths = [], []
     for target in y.T:
         kernel = ConstantKernel(0.5, (0.01, 10)) * Matern(3.0, (0.3, 30), nu=0.5)
-        process = GaussianProcessRegressor(kernel + WhiteKernel(0.5, (0.05, 2)), alpha=1e-6)
+        process: Any = GaussianProcessRegressor(kernel + WhiteKernel(0.5, (0.05, 2)), alpha=1e-6)
         with warnings.catch_warnings():
             # a value at its bound is an answer here: no signal, or no noise to speak of
             warnings.simplefilter("ignore", ConvergenceWarning)
             process.fit(x, target)
-        signal = process.kernel_.k1
-        lengths.append(float(signal.k2.length_scale))
-        duals.append(float(signal.k1.constant_value) * np.ravel(process.alpha_))
+        found = process.kernel_.get_params()
+        lengths.append(float(found["k1__k2__length_scale"]))
+        duals.append(float(found["k1__k1__constant_value"]) * np.ravel(process.alpha_))
     return GaussianProcess(x.copy(), np.stack(duals, axis=1), np.array(lengths))

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from latentpk.models.config import Frozen
 from latentpk.models.descriptors import NUMBERS, Properties
-
-CATEGORY_STEP = 1.0  # distance of two particles that differ in one category, in SDs of a number
+from latentpk.models.domain import apart, spread
 
 
 class SmoteSettings(Frozen):
@@ -56,7 +55,7 @@ def oversample(
     rng = np.random.default_rng(seed)
     rarity = _rarity(target)
     rare = np.argsort(-rarity, kind="stable")[: max(round(settings.rare * rows), 1)]
-    near = _distances(known)
+    near = apart(known, known, spread(known))
     np.fill_diagonal(near, np.inf)
     neighbours = np.argsort(near[rare], axis=1, kind="stable")
     neighbours = neighbours[:, : min(settings.neighbours, rows - 1)]
@@ -83,12 +82,3 @@ def _rarity(target: np.ndarray) -> Float[np.ndarray, " row"]:
     standard = centred / scale
     spread = standard.T @ standard / len(standard) + 0.05 * np.eye(standard.shape[1])
     return np.einsum("rt,tu,ru->r", standard, np.linalg.inv(spread), standard)
-
-
-def _distances(known: Properties) -> Float[np.ndarray, "row row"]:
-    """Mean distance in numbers that both state, in SDs, and categories."""
-    scale = np.nanstd(np.where(np.isnan(known.number), np.nan, known.number), axis=0)
-    scale = np.where(np.isfinite(scale) & (scale > 1e-9), scale, 1.0)
-    apart = np.abs(known.number[:, None] - known.number[None]) / scale
-    differs = CATEGORY_STEP * (known.code[:, None] != known.code[None])
-    return np.nansum(np.concatenate([apart, differs], axis=2), axis=2)

@@ -15,6 +15,11 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @property
+    def key(self) -> str:
+        """What programs are cached by: all that they are built from."""
+        return self.model_dump_json()
+
 
 class CovariateConfig(Frozen):
     """How one covariate enters the raw view, and what the training data held of it.

@@ -205,7 +205,7 @@ def fit_descriptors(known: Properties) -> Descriptors:
 
 def knowledge_of(known: Properties) -> Float[np.ndarray, "row feature"]:
     """The knowledge view of each particle, NaN where what a feature needs is missing."""
-    by_name = dict(zip(NUMBERS, known.number.T, strict=True))
+    by_name: dict[str, np.ndarray] = dict(zip(NUMBERS, known.number.T, strict=True))
     names = list(LEVELS)
 
     def is_level(name: str, level: str) -> np.ndarray:

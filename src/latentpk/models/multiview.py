@@ -63,7 +63,7 @@ class Networks:
         self, views: tuple[Float[np.ndarray, "row _"], ...]
     ) -> Float[np.ndarray, "network row target"]:
         """Every network's prediction; padded to blocks, so that few programs are compiled."""
-        run = _predictions(self.config)
+        run = _predictions(self.config.key)
         found = [run(self.weights, block) for block in _blocks(views)]
         return np.concatenate([np.asarray(one) for one in found], axis=1)[:, : len(views[0])]
 
@@ -75,7 +75,7 @@ class Networks:
         Returns:
             One map for each further view; each target's map sums to 1.
         """
-        run = _attentions(self.config)
+        run = _attentions(self.config.key)
         found = [run(self.weights, block) for block in _blocks(views)]
         count = len(views[0])
         return tuple(
@@ -90,7 +90,7 @@ class Networks:
         Raises:
             ArtifactError: Wrong size or type, or not finite.
         """
-        size = network_size(config)
+        size = network_size(config.key)
         if weights.ndim != 2 or weights.shape[1] != size or weights.dtype != np.float64:
             raise ArtifactError(
                 f"The networks' weights are {weights.dtype}{weights.shape}, not float64 with "
@@ -102,15 +102,17 @@ class Networks:
 
 
 @cache
-def network_size(config: NetworkConfig) -> int:
+def network_size(key: str) -> int:
     """How many weights a network has."""
+    config = NetworkConfig.model_validate_json(key)
     start = jax.eval_shape(lambda: build_network(config, jax.random.key(0)))
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree_util.tree_leaves(start))
 
 
 @cache
-def unraveller(config: NetworkConfig) -> Any:
+def unraveller(key: str) -> Any:
     """The function that makes a network of a float64 vector of weights."""
+    config = NetworkConfig.model_validate_json(key)
     return ravel_pytree(build_network(config, jax.random.key(0)))[1]
 
 
@@ -124,17 +126,17 @@ def _blocks(views: tuple[np.ndarray, ...]) -> list[tuple[np.ndarray, ...]]:
 
 
 @cache
-def _predictions(config: NetworkConfig) -> Any:
+def _predictions(key: str) -> Any:
     def one(weights: Array, rows: tuple[Array, ...]) -> Array:
-        return jax.vmap(unraveller(config)(weights))(*rows)
+        return jax.vmap(unraveller(key)(weights))(*rows)
 
     return jax.jit(jax.vmap(one, in_axes=(0, None)))
 
 
 @cache
-def _attentions(config: NetworkConfig) -> Any:
+def _attentions(key: str) -> Any:
     def one(weights: Array, rows: tuple[Array, ...]) -> tuple[Array, ...]:
-        network = unraveller(config)(weights)
+        network = unraveller(key)(weights)
         raw, *others = rows
         return tuple(
             jax.vmap(attend)(raw, other)[1]

@@ -157,7 +157,7 @@ class MultiViewNetwork(eqx.Module):
         codes = len(self.attentions) * targets * width + width
         self.final = Mlp((codes, width, targets), key=keys[2], gain=0.0)
 
-    def __call__(self, *views: Float[Array, " column"]) -> Float[Array, " target"]:
+    def __call__(self, *views: Float[Array, " _"]) -> Float[Array, " target"]:
         """One value per target from the views of one subject, shape (target,)."""
         raw, *others = views
         beside = jax.nn.gelu(self.parallel(jnp.concatenate(views)))

@@ -27,6 +27,7 @@ from latentpk.records.cells import (
     whole,
 )
 from latentpk.records.particles import NUMBERS, Particles
+from latentpk.records.repairs import mend_courses
 
 TIME = Number("h", 0, 180, above=False)  # the published PBPK model's courses end there
 TUMOR = Number("%ID", 0, 100, above=False)
@@ -122,15 +123,16 @@ class Studies:
         return np.array([names.setdefault(key, len(names)) for key in keys], dtype=int)
 
 
-def read_courses(source: str | Path | Any, particles: Particles) -> Courses:
+def read_courses(source: str | Path | Any, particles: Particles, *, repair: bool = True) -> Courses:
     """Read and validate courses in the tumor.
 
     The table has ID, TIME [h] and TUMOR [%ID], names in any case. With TUMOR_G [%ID/g] alone, that
-    times the tumor's weight is taken.
+    times the tumor's weight is taken, and nothing is mended.
 
     Args:
         source: Path of a CSV file, or a data frame.
         particles: The particles that the courses belong to.
+        repair: Whether known errors of the published table are mended.
 
     Returns:
         The courses, in the order of the particles.
@@ -148,6 +150,10 @@ def read_courses(source: str | Path | Any, particles: Particles) -> Courses:
     time = read_numbers(cells, "TIME", TIME, problems, required=True).to_numpy()
     place = _places(ids, particles)
     tumor = _amounts(cells, place, particles, problems, notices)
+    if repair and _column(cells) == "TUMOR":
+        ids, tumor, done = mend_courses(ids, time, tumor)
+        notices += done
+        place = _places(ids, particles)
     kept = place >= 0
     if (tumor[kept] == 0).any() and not (tumor[kept] > 0).any():
         found, rule = "every value is 0", "Courses have at least one value above 0"

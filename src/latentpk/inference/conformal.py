@@ -1,0 +1,50 @@
+"""Calibrating intervals on out-of-fold residuals (split conformal prediction, Vovk 2005)."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import nnls
+
+from latentpk.models.uncertainty import LEVEL, Uncertainty
+
+
+def calibrate(
+    residual: Float[np.ndarray, "row target"],
+    disagreement: Float[np.ndarray, "row target"] | None,
+    stretch: Float[np.ndarray, " row"],
+    *,
+    level: float = LEVEL,
+) -> Uncertainty:
+    """Fit the error's size, then the factor that covers the level's share of residuals.
+
+    Args:
+        residual: Truth minus prediction of rows no member had seen, shape (row, target).
+        disagreement: Of the trees; None makes intervals of one width.
+        stretch: At these rows, at least 1.
+        level: Of the intervals.
+
+    Returns:
+        Half-widths; the quantile is the conformal one, ceil((n + 1) level) of n.
+    """
+    rows, targets = residual.shape
+    floor, slope = np.mean(residual**2, axis=0), np.zeros(targets)
+    if disagreement is not None:
+        for t in range(targets):
+            floor[t], slope[t] = _size(residual[:, t] / stretch, disagreement[:, t])
+    found = Uncertainty(floor, slope, np.ones(targets))
+    spread = np.zeros_like(residual) if disagreement is None else disagreement
+    score = np.sort(np.abs(residual) / found.size(spread, stretch), axis=0)
+    last = min(int(np.ceil((rows + 1) * level)), rows) - 1
+    return Uncertainty(floor, slope, score[last])
+
+
+def _size(residual: np.ndarray, disagreement: np.ndarray) -> tuple[float, float]:
+    """Squared residuals on squared disagreement, twice, weighted by what the first fit gave."""
+    squared, spread = residual**2, disagreement**2
+    mean = float(squared.mean())
+    expected = np.full(len(squared), mean)
+    level, slope = mean, 0.0
+    for _ in range(2):
+        system = np.stack([np.ones_like(spread), spread], axis=1) / expected[:, None]
+        level, slope = nnls(system, squared / expected)[0]
+        expected = np.maximum(level + slope * spread, 0.05 * mean)
+    return max(float(level), 0.05 * mean), float(slope)

@@ -1,0 +1,57 @@
+r"""How far a prediction may be off: intervals that were calibrated on rows no member had seen.
+
+The error's size varies with how much the trees disagree, and grows far from all particles:
+
+.. math:: s_t(x)^2 = (a_t + b_t u_t(x)^2) g(x)^2, \qquad \hat y_t \pm q_t s_t(x)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from latentpk.models.smooth import check_arrays
+
+LEVEL = 0.9  # of the intervals
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """Half-widths of intervals.
+
+    Attributes:
+        floor: a, of each target.
+        slope: b.
+        quantile: q, of the calibrated level.
+    """
+
+    floor: Float[np.ndarray, " target"]
+    slope: Float[np.ndarray, " target"]
+    quantile: Float[np.ndarray, " target"]
+
+    def size(
+        self, disagreement: Float[np.ndarray, "row target"], stretch: Float[np.ndarray, " row"]
+    ) -> Float[np.ndarray, "row target"]:
+        """The error's size s."""
+        return np.sqrt(self.floor + self.slope * disagreement**2) * stretch[:, None]
+
+    def half_width(
+        self, disagreement: Float[np.ndarray, "row target"], stretch: Float[np.ndarray, " row"]
+    ) -> Float[np.ndarray, "row target"]:
+        """Half of the interval's width."""
+        return self.quantile * self.size(disagreement, stretch)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """By name."""
+        return {"floor": self.floor, "slope": self.slope, "quantile": self.quantile}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray], *, targets: int) -> "Uncertainty":
+        """Check and take stored arrays.
+
+        Raises:
+            ArtifactError: A wrong shape or type, or not finite.
+        """
+        names = ("floor", "slope", "quantile")
+        check_arrays(arrays, dict.fromkeys(names, (targets,)), "intervals")
+        return cls(*(arrays[name] for name in names))

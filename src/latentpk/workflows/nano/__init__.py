@@ -1,0 +1,1 @@
+"""Nanoparticles: fit, predict, evaluate, explain, design."""

@@ -1,0 +1,263 @@
+"""`NanoModel`: a trained model of nanoparticles, and its predictions as tables."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from latentpk import __version__
+from latentpk.errors import ArtifactError
+from latentpk.inference.ensemble import EnsembleSettings, Inner, fit_ensemble
+from latentpk.models.descriptors import properties
+from latentpk.models.ensemble import MEMBERS, Ensemble, from_parts, to_parts
+from latentpk.records.particles import Particles, read_particles
+from latentpk.storage import read_bundle, write_bundle
+from latentpk.workflows.nano.table import TARGETS, Library, read_library, training_rows
+
+Progress = Callable[[int, int, str], None]
+KIND, SCHEMA = "nano-model", 1
+MOST = {"DE24": 100.0, "DE168": 100.0, "DEmax": 100.0}  # %ID
+GAP = 0.15  # of R2 between inner and outer folds, above which tuning has fooled itself
+EVEN = 0.95  # of the largest entropy, above which attention tells features apart no more
+
+
+@dataclass(frozen=True, eq=False)
+class NanoModel:
+    """Particles' tumor pharmacokinetics from their properties.
+
+    Attributes:
+        ensemble: Members, weights, intervals and domain.
+        card: What it was trained on and how, as JSON values.
+    """
+
+    ensemble: Ensemble
+    card: Mapping[str, Any]
+
+    @staticmethod
+    def fit(
+        table: str | Path | Any,
+        *,
+        studies: str | Path | Any | None = None,
+        settings: EnsembleSettings | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        progress: Progress | None = None,
+    ) -> "NanoModel":
+        """Fit the ensemble to a table of particles.
+
+        Intervals are calibrated on folds that keep studies together where studies are given, so
+        that they hold for particles of a study never seen.
+
+        Args:
+            table: CSV file or data frame with the four KTRES parameters.
+            studies: Table of ID, STUDY_ID and, as inputs, MAT and ZP_SIGNED.
+            settings: How.
+            seed: Of everything random.
+            threads: CPU threads of the trees.
+            progress: Called with (done, total, label).
+
+        Returns:
+            The model.
+
+        Raises:
+            InputError: Every problem of the tables.
+        """
+        settings = settings or EnsembleSettings()
+        library = read_library(table, studies=studies)
+        rows, _, told = training_rows(library)
+        ensemble, inner = fit_ensemble(
+            rows, settings, seed=seed, threads=threads, progress=progress
+        )
+        card = _card(library, ensemble, inner, told, seed=seed, settings=settings)
+        return NanoModel(ensemble, card)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the fit has to say."""
+        return tuple(self.card["notices"])
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The signs of failure that the fit showed."""
+        return tuple(self.card["warnings"])
+
+    def predict(self, table: str | Path | Particles | Any) -> pl.DataFrame:
+        """Predict every particle of a table.
+
+        Args:
+            table: CSV file, data frame, or particles.
+
+        Returns:
+            ID; of each target its median on the natural scale, NAME_LO and NAME_HI (5 and 95 %,
+            computed on log10); VERDICT and REASON.
+
+        Raises:
+            InputError: Every problem of the table.
+        """
+        particles = table if isinstance(table, Particles) else read_particles(table)
+        known = properties(particles)
+        found = self.ensemble.predict(known)
+        columns: dict[str, Any] = {"ID": list(particles.ids)}
+        for k, name in enumerate(self.ensemble.targets):
+            middle, half = found.median[:, k], found.half[:, k]
+            most = MOST.get(name, np.inf)
+            columns[name] = np.minimum(10**middle, most)
+            columns[f"{name}_LO"] = np.minimum(10 ** (middle - half), most)
+            columns[f"{name}_HI"] = np.minimum(10 ** (middle + half), most)
+        verdicts = self.ensemble.domain.judge(known)
+        columns["VERDICT"] = [verdict for verdict, _ in verdicts]
+        columns["REASON"] = [reason for _, reason in verdicts]
+        return pl.DataFrame(columns)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a folder, whole or not at all."""
+        manifest, arrays, parts = to_parts(self.ensemble)
+        write_bundle(
+            folder,
+            kind=KIND,
+            schema=SCHEMA,
+            manifest={"ensemble": manifest, "card": dict(self.card)},
+            arrays=arrays,
+            parts=parts,
+        )
+
+    @staticmethod
+    def load(folder: str | Path) -> "NanoModel":
+        """Read a model.
+
+        Raises:
+            ArtifactError: The folder is damaged, foreign or of another version.
+        """
+        bundle = read_bundle(folder, kind=KIND, schema=SCHEMA)
+        said = bundle.manifest
+        if not (isinstance(said.get("ensemble"), dict) and isinstance(said.get("card"), dict)):
+            raise ArtifactError(f"{folder}: the manifest does not describe a model: fit it again.")
+        ensemble = from_parts(said["ensemble"], bundle.arrays, bundle.parts)
+        if not set(ensemble.targets) <= set(TARGETS):
+            raise ArtifactError(f"{folder}: the model's targets are unknown: fit it again.")
+        hashes = {**said["card"].get("hashes", {}), "model": bundle.seal}
+        return NanoModel(ensemble, said["card"] | {"hashes": hashes})
+
+
+def inner_scores(ensemble: Ensemble, inner: Inner) -> dict[str, Float[np.ndarray, " target"]]:
+    """R2 of each member and of the ensemble on inner folds."""
+    from latentpk.evaluate.scores import r2
+    from latentpk.inference.blending import cross_blend
+
+    scores = {name: r2(inner.truth, inner.found[name]) for name in MEMBERS}
+    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    return scores | {"ensemble": r2(inner.truth, blended)}
+
+
+def attention_entropy(ensemble: Ensemble) -> float | None:
+    """Mean entropy of the attention over knowledge features, of its largest value.
+
+    The map of a target sums to 1 over raw and knowledge features; the entropy is of the shares of
+    knowledge features within each raw feature. None where networks do not attend.
+    """
+    shares = []
+    for learner in ensemble.learners:
+        for networks in learner.networks:
+            if len(networks.config.views) < 2 or not networks.config.attends:
+                return None
+            views = learner.descriptors.encode(ensemble.domain.known).views
+            pooled = networks.attention(views)[0]  # row target raw knowledge
+            within = pooled / np.maximum(pooled.sum(axis=-1, keepdims=True), 1e-30)
+            entropy = -np.sum(within * np.log(np.maximum(within, 1e-30)), axis=-1)
+            shares.append(np.mean(entropy) / np.log(within.shape[-1]))
+    return float(np.mean(shares))
+
+
+def failure_signs(
+    scores: Mapping[str, Float[np.ndarray, " target"]],
+    targets: tuple[str, ...],
+    *,
+    entropy: float | None,
+) -> tuple[str, ...]:
+    """Two of the signs that arXiv 2503.13798 names, where they show; `optimism` is the third.
+
+    Args:
+        scores: R2 of each member and of the ensemble on the same rows.
+        targets: Names.
+        entropy: Of attention, from 0 to 1; None where there is none.
+
+    Returns:
+        A sentence for each sign.
+    """
+    signs = []
+    if entropy is not None and entropy > EVEN:
+        signs.append(
+            f"Attention is nearly uniform (entropy {entropy:.3f} of the largest): the network "
+            "does not tell knowledge features apart."
+        )
+    own, members = scores["ensemble"], [one for one in scores if one != "ensemble"]
+    for k, name in enumerate(targets):
+        best = max(members, key=lambda one: scores[one][k])
+        if scores[best][k] > own[k] + 0.01:
+            signs.append(
+                f"{name}: the ensemble (R2 {own[k]:.2f}) is under its best member "
+                f"({best}, {scores[best][k]:.2f})."
+            )
+    return tuple(signs)
+
+
+def optimism(
+    inner: Float[np.ndarray, " target"],
+    outer: Float[np.ndarray, " target"],
+    targets: tuple[str, ...],
+) -> tuple[str, ...]:
+    """The third sign: inner cross-validation that promises what outer folds do not hold."""
+    return tuple(
+        f"{name}: R2 is {inner[k]:.2f} on inner and {outer[k]:.2f} on outer folds."
+        for k, name in enumerate(targets)
+        if inner[k] - outer[k] > GAP
+    )
+
+
+def _card(
+    library: Library,
+    ensemble: Ensemble,
+    inner: Inner,
+    told: tuple[str, ...],
+    *,
+    seed: int,
+    settings: EnsembleSettings,
+) -> dict[str, Any]:
+    origin = library.studies
+    scores = inner_scores(ensemble, inner)
+    entropy = attention_entropy(ensemble)
+    grouped = origin is not None
+    basis = (
+        "folds that keep studies together: intervals hold for particles of unseen studies"
+        if grouped
+        else "random folds, since no studies were given: intervals hold for particles of the "
+        "table's own studies, and are too narrow for others"
+    )
+    return {
+        "what": "nanoparticles' tumor pharmacokinetics from their properties",
+        "targets": dict(TARGETS),
+        "rows": len(ensemble.domain.known),
+        "judged": len(inner.truth),
+        "studies": len(set(origin.groups.tolist())) if origin is not None else None,
+        "calibrated": basis,
+        "r2": {
+            name: {t: round(float(v), 3) for t, v in zip(ensemble.targets, own, strict=True)}
+            for name, own in scores.items()
+        },
+        "weights": {
+            name: {t: round(float(v), 3) for t, v in zip(ensemble.targets, own, strict=True)}
+            for name, own in zip(MEMBERS, ensemble.weights, strict=True)
+        },
+        "attention_entropy": entropy,
+        "warnings": list(failure_signs(scores, ensemble.targets, entropy=entropy)),
+        "notices": [*library.notices, *told, f"Intervals are calibrated on {basis}."],
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "hashes": {"data": library.particles.digest},
+        "versions": {"latentpk": __version__, "python": platform.python_version()},
+    }
