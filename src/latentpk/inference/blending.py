@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import nnls
 
 PULL = 0.3  # lambda, towards the weights of all targets
-EVEN = 0.3  # the same, of those towards equal ones
+EVEN = 0.1  # the same, of those towards equal ones
 SURE = 1e4  # how much the sum counts beside the data
 
 
