@@ -78,3 +78,117 @@ def forecast(fitted):
         return fitted.forecast(read_nonmem(frame, **reading), draws=draws, seed=seed)
 
     return _forecast
+
+
+def make_particles(rows, seed, *, incomplete=0):
+    """Particles whose delivery falls with their size, and the studies they come from, as frames.
+
+    Four particles make a study; the last two are of the first. The last `incomplete` ones have no
+    size.
+    """
+    rng = np.random.default_rng(seed)
+    size, dose = np.exp(rng.normal(4.4, 0.7, rows)), np.exp(rng.normal(1.5, 0.8, rows))
+    zeta, charge = rng.uniform(1, 45, rows), rng.integers(0, 3, rows)
+    tumor = np.exp(rng.normal(-1.5, 0.8, rows))
+    signal = (np.log(size) - 4.4) / 0.7
+    noise = iter(rng.normal(0, 0.15, (7, rows)))
+    columns = {
+        "ID": [str(1000 + k) for k in range(rows)],
+        "Type": rng.choice(["Organic", "Inorganic", "Hybrid"], rows),
+        "TS": rng.choice(["Passive", "Active"], rows),
+        "HD": [None if k >= rows - incomplete else value for k, value in enumerate(size)],
+        "Zeta": zeta,
+        "Charge": charge,
+        "Shape": rng.choice(["Spherical", "Rod", "Plate"], rows),
+        "TM": rng.choice(["Xenograft Heterotopic", "Allograft Heterotopic", "Other"], rows),
+        "CT": rng.choice(["Breast", "Colon", "Brain", "Liver"], rows),
+        "TSz": tumor,
+        "TW": 1.2 * tumor,
+        "Dose": dose,
+        "BW": rng.uniform(18, 26, rows),
+        "DE24": 10 ** (0.2 - 0.3 * signal + next(noise)),
+        "DE168": 10 ** (0.1 - 0.3 * signal + next(noise)),
+        "Demax": 10 ** (0.4 - 0.3 * signal + next(noise)),
+        "KTRESmax": 10 ** (-1 - 0.2 * signal + next(noise)),
+        "KTRES50": 10 ** (1 + 2 * next(noise)),
+        "KTRESn": 10 ** (0.2 + next(noise)),
+        "KTRESrelease": 10 ** (-1.5 + 0.3 * signal + next(noise)),
+        "QTC": 0.01,
+        "VTC": 0.01,
+        "BVT": rng.uniform(0.01, 0.05, rows),
+        "PT": rng.uniform(0.1, 1, rows),
+        "PATC": rng.uniform(0.01, 0.1, rows),
+    }
+    studies = {
+        "ID": columns["ID"],
+        "study_id": [f"s{k // 4 if k < rows - 2 else 0}" for k in range(rows)],
+        "MAT": rng.choice(["Gold", "Silica", "Liposomes"], rows),
+        "ZP_signed": zeta * np.array([-1.0, 1.0, 0.0])[charge],
+    }
+    return pl.DataFrame(columns), pl.DataFrame(studies)
+
+
+@pytest.fixture(scope="session")
+def particles_of():
+    """Tables of particles and of their studies, made as `make_particles` makes them."""
+    return make_particles
+
+
+@pytest.fixture(scope="session")
+def nano_table():
+    """Fifty-two particles, of which four are incomplete, as a frame."""
+    return make_particles(52, seed=3, incomplete=4)[0]
+
+
+@pytest.fixture(scope="session")
+def nano_studies():
+    """Their studies, as a frame."""
+    return make_particles(52, seed=3, incomplete=4)[1]
+
+
+@pytest.fixture(scope="session")
+def nano_settings():
+    """An ensemble that is fitted in a second; from here on forests have few trees."""
+    from latentpk.inference import members
+    from latentpk.inference.ensemble import EnsembleSettings
+    from latentpk.inference.regression import RegressionSettings
+
+    training = RegressionSettings(steps=30)
+    small = members.MemberSettings(networks=1, width=4, training=training)
+    boost = members.BoostSettings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(members, "TREES", 20)
+        patch.setattr(members, "BoostSettings", lambda **own: boost(**own | {"rounds": 30}))
+        yield EnsembleSettings(folds=3, members=small)
+
+
+@pytest.fixture(scope="session")
+def nano_model(nano_table, nano_studies, nano_settings):
+    """A model of those particles; never change it."""
+    from latentpk import NanoModel
+
+    return NanoModel.fit(nano_table, studies=nano_studies, settings=nano_settings)
+
+
+@pytest.fixture(scope="session")
+def nano_folder(nano_model, tmp_path_factory):
+    """That model on disk; never change it."""
+    folder = tmp_path_factory.mktemp("models") / "nano.model"
+    nano_model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nano_rows(nano_table, nano_studies):
+    """Those particles as an ensemble is fitted to them."""
+    from latentpk.workflows.nano.table import read_library, training_rows
+
+    return training_rows(read_library(nano_table, studies=nano_studies))[0]
+
+
+@pytest.fixture(scope="session")
+def nano_fit(nano_rows, nano_settings):
+    """The ensemble fitted to them, and what its members predicted out of fold."""
+    from latentpk.inference.ensemble import fit_ensemble
+
+    return fit_ensemble(nano_rows, nano_settings, seed=0)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Problem,
     )
     from latentpk.records.nonmem import read_nonmem
+    from latentpk.workflows.nano.model import NanoModel
     from latentpk.workflows.predictor import open_predictor
     from latentpk.workflows.profile import ProfileVAE
 
@@ -37,6 +38,7 @@ __all__ = [
     "ExtrapolationWarning",
     "InputError",
     "LatentPKError",
+    "NanoModel",
     "NotFittedError",
     "PosteriorWarning",
     "Practice",
@@ -51,6 +53,7 @@ __all__ = [
 
 _HOME = dict.fromkeys(__all__, "latentpk.errors") | {
     "DoseOptions": "latentpk.dosing.judge",
+    "NanoModel": "latentpk.workflows.nano.model",
     "Practice": "latentpk.dosing.regimen",
     "ProfileVAE": "latentpk.workflows.profile",
     "open_predictor": "latentpk.workflows.predictor",

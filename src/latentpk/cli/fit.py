@@ -25,7 +25,7 @@ from latentpk.cli.options import (
     UnitsText,
     derivation,
 )
-from latentpk.cli.patients import read_for
+from latentpk.cli.patients import misnamed, read_for
 from latentpk.errors import ArtifactError, InputError
 
 
@@ -162,8 +162,8 @@ def _adapt(
     (name, data, out), (epochs, seed) = places, numbers
     try:
         source = Source.open(name)
-    except ArtifactError as error:  # the user named it: anything wrong with it is bad input
-        raise InputError(str(error)) from error
+    except ArtifactError as error:
+        raise misnamed(name, error) from error
     cohort = read_for(console, source.predictor, data, purpose="adapt", **reading)
     settings = AdaptSettings(seed=seed)
     if epochs is not None:

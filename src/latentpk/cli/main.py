@@ -11,6 +11,7 @@ from latentpk.cli.exposure import exposure
 from latentpk.cli.fit import fit
 from latentpk.cli.forecast import forecast
 from latentpk.cli.library import library
+from latentpk.cli.nano.main import nano
 from latentpk.cli.show import show
 from latentpk.cli.simulate import simulate
 
@@ -54,6 +55,7 @@ app.command(epilog=f"Example: {DOSE}")(dose)
 app.command(epilog=f"Example: {SHOW}")(show)
 app.command(epilog=f"Example: {LIBRARY}")(library)
 app.command(epilog=f"Example: {DATA}")(data)
+app.add_typer(nano, epilog="Every verb has examples: latentpk nano predict --help")
 
 
 def _print_version(wanted: bool) -> bool:

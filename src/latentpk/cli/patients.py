@@ -98,8 +98,16 @@ def _open(name: str) -> "Predictor":
 
     try:
         return open_predictor(name)
-    except ArtifactError as error:  # the user named it: anything wrong with it is bad input
-        raise InputError(str(error)) from error
+    except ArtifactError as error:
+        raise misnamed(name, error) from error
+
+
+def misnamed(name: str, error: ArtifactError) -> InputError:
+    """What is wrong with a model that the user named: bad input, whatever it is."""
+    from latentpk.storage import read_kind
+
+    hint = " It is a model of nanoparticles: use `latentpk nano predict`."
+    return InputError(f"{error}{hint if read_kind(name) == 'nano-model' else ''}")
 
 
 def _read(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from latentpk.cli.console import reported, start
+from latentpk.cli.nano.opening import nano_card
 from latentpk.cli.options import Quiet, Seed, Threads, UnitsText
 from latentpk.errors import ArtifactError, InputError
 
@@ -29,7 +30,6 @@ def show(
     and --units is checked but converts nothing.
     """
     console = start(quiet=quiet, threads=threads, compiles=False)
-    from latentpk.library.card import LibraryModel
     from latentpk.library.catalog import open_model
     from latentpk.units import parse_units
 
@@ -38,9 +38,16 @@ def show(
         opened = open_model(model, load=_load)
     except ArtifactError as error:
         raise InputError(str(error)) from error
-    card = opened.card() if not isinstance(opened, LibraryModel) else published_card(opened)
     if not console.quiet:
-        print_card(model, card)
+        print_card(model, _card(opened))
+
+
+def _card(model: Any) -> Mapping[str, Any]:
+    from latentpk.library.card import LibraryModel
+
+    if isinstance(model, LibraryModel):
+        return published_card(model)
+    return nano_card(model.card) if isinstance(model.card, Mapping) else model.card()
 
 
 def published_card(model: Any) -> dict[str, Any]:
@@ -146,6 +153,13 @@ def _plain(value: Any) -> str:
 
 
 def _load(folder: Any) -> Any:
+    """A trained model of patients, or one of nanoparticles."""
+    from latentpk.storage import read_kind
+
+    if read_kind(folder) == "nano-model":
+        from latentpk.workflows.nano.model import NanoModel
+
+        return NanoModel.load(folder)
     from latentpk.workflows.profile import ProfileVAE
 
     return ProfileVAE.load(folder)

@@ -17,12 +17,14 @@ def corrected_t(difference: Float[np.ndarray, " fold"], *, test_share: float) ->
         test_share: Rows tested over rows trained on, such as 1/4 for five folds.
 
     Returns:
-        p; 1 where the models never differ.
+        p; 1 where the models never differ, or there is one fold alone.
 
     Reference: Nadeau C, Bengio Y. Mach Learn 2003;52:239-281.
     """
     folds = len(difference)
-    spread = float(np.var(difference, ddof=1)) if folds > 1 else 0.0
+    if folds < 2:
+        return 1.0
+    spread = float(np.var(difference, ddof=1))
     if spread == 0:
         return 1.0 if not np.any(difference) else 0.0
     value = float(np.mean(difference)) / np.sqrt((1 / folds + test_share) * spread)

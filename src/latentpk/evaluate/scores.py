@@ -7,9 +7,10 @@ from jaxtyping import Float
 def r2(
     truth: Float[np.ndarray, "row target"], found: Float[np.ndarray, "row target"]
 ) -> Float[np.ndarray, " target"]:
-    """1 - SSE / SST, with SST about the mean of all rows."""
-    left = np.sum((truth - found) ** 2, axis=0)
-    return 1 - left / np.sum((truth - truth.mean(axis=0)) ** 2, axis=0)
+    """1 - SSE / SST, with SST about the mean of all rows; NaN where the truth does not vary."""
+    left, all_of_it = (np.sum((truth - one) ** 2, axis=0) for one in (found, truth.mean(axis=0)))
+    varies = np.ptp(truth, axis=0) > 0
+    return np.where(varies, 1 - left / np.where(varies, all_of_it, 1), np.nan)
 
 
 def rmse(

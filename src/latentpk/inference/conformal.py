@@ -6,6 +6,8 @@ from scipy.optimize import nnls
 
 from latentpk.models.uncertainty import LEVEL, Uncertainty
 
+TINY = 1e-12  # squared error of a target that does not vary
+
 
 def calibrate(
     residual: Float[np.ndarray, "row target"],
@@ -26,7 +28,7 @@ def calibrate(
         Half-widths; the quantile is the conformal one, ceil((n + 1) level) of n.
     """
     rows, targets = residual.shape
-    floor, slope = np.mean(residual**2, axis=0), np.zeros(targets)
+    floor, slope = np.maximum(np.mean(residual**2, axis=0), TINY), np.zeros(targets)
     if disagreement is not None:
         for t in range(targets):
             floor[t], slope[t] = _size(residual[:, t] / stretch, disagreement[:, t])
@@ -40,7 +42,7 @@ def calibrate(
 def _size(residual: np.ndarray, disagreement: np.ndarray) -> tuple[float, float]:
     """Squared residuals on squared disagreement, twice, weighted by what the first fit gave."""
     squared, spread = residual**2, disagreement**2
-    mean = float(squared.mean())
+    mean = max(float(squared.mean()), TINY)
     expected = np.full(len(squared), mean)
     level, slope = mean, 0.0
     for _ in range(2):

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
+from latentpk.errors import InputError
 from latentpk.inference.blending import blend, cross_blend
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.folds import make_folds
 from latentpk.inference.members import Lesson, MemberSettings, fit_member, fit_networks
+from latentpk.inference.tumor_training import TumorSettings
 from latentpk.models.config import Frozen
 from latentpk.models.descriptors import Properties
 from latentpk.models.domain import apart, fit_domain
@@ -26,10 +28,12 @@ class EnsembleSettings(Frozen):
     Attributes:
         folds: Inner folds.
         members: How members are fitted.
+        tumor: How the latent model is trained that joins them where there are courses.
     """
 
     folds: int = Field(default=5, ge=2)
     members: MemberSettings = MemberSettings()
+    tumor: TumorSettings = TumorSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +101,10 @@ def fit_ensemble(
         progress: Called with (done, total, label).
 
     Returns:
-        The ensemble, and what its members predicted out of fold.
+        The ensemble, and what its members predicted of scored rows out of fold.
+
+    Raises:
+        InputError: All scored rows are of one group, or alone.
     """
     known, targets, scored = rows.known, rows.targets, rows.scored
     tell = progress or (lambda done, total, label: None)
@@ -107,10 +114,14 @@ def fit_ensemble(
     standard = (rows.target - center) / scale
     fold = make_folds(rows.groups, settings.folds, scored=scored, seed=seed)
     used = np.unique(fold[fold >= 0])
+    if used.size < 2:
+        raise InputError(
+            "Every particle that weights and intervals are judged on is of one group, such as one "
+            "study: there is none to judge others by. Give the studies of more, or none."
+        )
     lessons = [Lesson.of(known.take(fold != k), standard[fold != k]) for k in used]
     tell(0, total, "networks of every fold")
     learners = fit_networks(lessons, settings.members, seed=seed)
-    inside = np.flatnonzero(fold >= 0)
     found = {name: np.zeros_like(standard) for name in MEMBERS}
     disagreement = np.zeros_like(standard)
     domain = fit_domain(known, fold)
@@ -129,14 +140,13 @@ def fit_ensemble(
         stretch[own] = domain.stretch(apart(unseen, lesson.known, domain.scale).min(axis=1))
     tell(total - 1, total, "trees of all rows")
     inner = Inner(
-        {name: own[inside] for name, own in found.items()},
-        standard[inside],
-        fold[inside],
-        disagreement[inside],
-        stretch[inside],
+        {name: own[scored] for name, own in found.items()},
+        standard[scored],
+        fold[scored],
+        disagreement[scored],
+        stretch[scored],
     )
     whole = Lesson.of(known, standard)
-    judged = scored[inside]
     ensemble = Ensemble(
         targets,
         center,
@@ -144,16 +154,16 @@ def fit_ensemble(
         whole.descriptors,
         _fit_all(whole, targets, seed=seed, threads=threads),
         tuple(learners),
-        blend(inner.stacked(MEMBERS)[:, judged], inner.truth[judged]),
+        blend(inner.stacked(MEMBERS), inner.truth),
         calibrate(
-            (inner.truth - cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold))[judged],
-            inner.disagreement[judged],
-            inner.stretch[judged],
+            inner.truth - cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold),
+            inner.disagreement,
+            inner.stretch,
         ),
         domain,
     )
     tell(total, total, "trees of all rows")
-    return ensemble, _cut(inner, judged)
+    return ensemble, inner
 
 
 def _fit_all(
@@ -164,13 +174,3 @@ def _fit_all(
         for name in MEMBERS
         if name != "network"
     }
-
-
-def _cut(inner: Inner, kept: Bool[np.ndarray, " row"]) -> Inner:
-    return Inner(
-        {name: own[kept] for name, own in inner.found.items()},
-        inner.truth[kept],
-        inner.fold[kept],
-        inner.disagreement[kept],
-        inner.stretch[kept],
-    )

@@ -3,7 +3,8 @@
 Positive numbers enter by their logarithm. Each number has three kinds of columns: its standardized
 value, whether it is missing, and where it lies between quantiles of the training rows (piecewise
 linear encoding, Gorishniy 2022), so that a network can tell two sizes apart as a tree does. A
-category has a column for each level; a level that is missing or was never seen has none.
+category has a column for each level; a level that is missing or was never seen has none. A number
+that no training row states is not read, whoever states it later.
 """
 
 from typing import NamedTuple
@@ -12,9 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from latentpk import precision  # noqa: F401  (sets x64 before any array)
+from latentpk.errors import InputError, Problem
 from latentpk.records.courses import MATERIALS
 from latentpk.records.particles import CATEGORIES, Particles
 from latentpk.views.particle import BY_NAME, PROPERTIES, particle_view
@@ -50,7 +52,11 @@ class Properties(NamedTuple):
 
 
 def properties(particles: Particles) -> Properties:
-    """Read the inputs of a table; nothing that was fitted is among them."""
+    """Read the inputs of a table; nothing that was fitted is among them.
+
+    Raises:
+        InputError: A level that is not known, such as a material's.
+    """
     columns = []
     for name in NUMBERS:
         if name in ("TSZ", "TW"):  # one of them stands for the other
@@ -60,18 +66,27 @@ def properties(particles: Particles) -> Properties:
         else:
             value = np.full(len(particles), np.nan)
         columns.append(np.log(value) if name in LOGGED else value)
-    codes = [
-        [
-            levels.index(level) if level in levels else -1
-            for level in (
-                particles.frame[name]
-                if name in particles.frame.columns
-                else [None] * len(particles)
-            )
-        ]
-        for name, levels in LEVELS.items()
-    ]
-    return Properties(np.stack(columns, axis=1), np.array(codes, dtype=np.int64).T)
+    problems: list[Problem] = []
+    codes = [_codes(particles, name, problems) for name in LEVELS]
+    if problems:
+        raise InputError(problems, source="the table")
+    return Properties(np.stack(columns, axis=1), np.stack(codes, axis=1))
+
+
+def _codes(particles: Particles, name: str, problems: list[Problem]) -> Int[np.ndarray, " row"]:
+    """A category's levels as numbers, in any spelling of small and capital letters."""
+    if name not in particles.frame.columns:
+        return np.full(len(particles), -1)
+    known = {level.lower(): code for code, level in enumerate(LEVELS[name])}
+    codes = []
+    for row, cell in enumerate(particles.frame[name], start=1):
+        plain = None if cell is None else " ".join(str(cell).lower().split())
+        if plain is not None and plain not in known:
+            rule = f"{name} is one of {', '.join(LEVELS[name])}"
+            mend = "Correct the spelling, or leave the cell empty where it is not known"
+            problems.append(Problem(f"row {row}, column {name}", f"{cell!r}", rule, mend))
+        codes.append(known.get(plain or "", -1))
+    return np.array(codes, dtype=np.int64)
 
 
 class Scale(BaseModel):
@@ -81,13 +96,25 @@ class Scale(BaseModel):
         center: Mean of the training rows.
         scale: Their SD.
         knots: Their quantiles, between which the value is placed; empty where it is not.
+        stated: Whether any of them states it; else it is missing, whoever states it.
+        lacking: Whether any of them lacks it; else that it is missing says nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     center: float
-    scale: float
+    scale: float = Field(gt=0)
     knots: tuple[float, ...] = ()
+    stated: bool = True
+    lacking: bool = True
+
+    def read(self, value: np.ndarray) -> np.ndarray:
+        """The value, NaN where it is not read."""
+        return value if self.stated else np.full_like(value, np.nan)
+
+    def missing(self, value: np.ndarray) -> np.ndarray:
+        """1 where it is missing and that says something, else 0."""
+        return (np.isnan(value) & self.lacking).astype(float)
 
     def standardized(self, value: np.ndarray) -> np.ndarray:
         """In SDs from the centre, NaN where missing."""
@@ -139,12 +166,23 @@ class Descriptors(BaseModel):
     Attributes:
         numbers: One of each of `NUMBERS`.
         knowledge: One of each knowledge feature.
+        levels: Which levels of each of `LEVELS` were seen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     numbers: tuple[Scale, ...]
     knowledge: tuple[Scale, ...]
+    levels: tuple[tuple[bool, ...], ...]
+
+    @model_validator(mode="after")
+    def _shaped(self) -> "Descriptors":
+        knots = tuple(len(scale.knots) for scale in (*self.numbers, *self.knowledge))
+        wanted = [BINS + 1 if name in BINNED else 0 for name in NUMBERS] + [0] * len(BY_NAME)
+        levels = tuple(len(seen) for seen in self.levels)
+        if knots != tuple(wanted) or levels != tuple(len(names) for names in LEVELS.values()):
+            raise ValueError("the descriptors are of other numbers, features or levels")
+        return self
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -169,19 +207,20 @@ class Descriptors(BaseModel):
     def encode(self, known: Properties) -> Encoded:
         """Read particles."""
         raw, plain, gaps = [], [], []
-        for scale, value in zip(self.numbers, known.number.T, strict=True):
-            standard, missing = scale.standardized(value), np.isnan(value).astype(float)
+        for scale, stated in zip(self.numbers, known.number.T, strict=True):
+            value = scale.read(stated)
+            standard, missing = scale.standardized(value), scale.missing(value)
             own = [np.nan_to_num(standard), missing]
             raw += [*own, *scale.placed(value)]
             plain += own
             gaps += [standard, missing]
         levels = [
-            (codes[:, None] == np.arange(len(names))).astype(float)
-            for names, codes in zip(LEVELS.values(), known.code.T, strict=True)
+            ((codes[:, None] == np.arange(len(seen))) & np.array(seen)).astype(float)
+            for seen, codes in zip(self.levels, known.code.T, strict=True)
         ]
         features = knowledge_of(known)
         knowledge = [
-            np.nan_to_num(scale.standardized(value))
+            np.nan_to_num(scale.standardized(scale.read(value)))
             for scale, value in zip(self.knowledge, features.T, strict=True)
         ]
         levels_table = np.concatenate(levels, axis=1)
@@ -194,13 +233,19 @@ class Descriptors(BaseModel):
 
 
 def fit_descriptors(known: Properties) -> Descriptors:
-    """Fit centres, scales and quantiles on training rows."""
+    """Fit centres, scales, quantiles and the levels there are on training rows."""
     numbers = tuple(
         _scale(value, BINS if name in BINNED else 0)
         for name, value in zip(NUMBERS, known.number.T, strict=True)
     )
     features = knowledge_of(known)
-    return Descriptors(numbers=numbers, knowledge=tuple(_scale(value, 0) for value in features.T))
+    levels = tuple(
+        tuple(bool((codes == code).any()) for code in range(len(names)))
+        for names, codes in zip(LEVELS.values(), known.code.T, strict=True)
+    )
+    return Descriptors(
+        numbers=numbers, knowledge=tuple(_scale(value, 0) for value in features.T), levels=levels
+    )
 
 
 def knowledge_of(known: Properties) -> Float[np.ndarray, "row feature"]:
@@ -235,7 +280,8 @@ def _view(rows: Float[Array, "row property"]) -> Float[Array, "row feature"]:
 
 def _scale(value: np.ndarray, bins: int) -> Scale:
     seen = value[~np.isnan(value)]
-    if not seen.size:  # a column that no training row states says nothing
+    stated, lacking = bool(seen.size), seen.size < value.size
+    if not stated:
         seen = np.zeros(1)
     spread = float(seen.std())
     # as many knots whatever the rows, so that every fold has the same columns
@@ -244,4 +290,6 @@ def _scale(value: np.ndarray, bins: int) -> Scale:
         center=float(seen.mean()),
         scale=spread if spread > TO_BE_SURE else 1.0,
         knots=tuple(float(knot) for knot in knots),
+        stated=stated,
+        lacking=lacking,
     )

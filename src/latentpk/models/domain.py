@@ -68,6 +68,21 @@ class Domain:
             self._verdict(new, row, bounds, counts, float(distance[row])) for row in range(len(new))
         ]
 
+    def unknown(self, new: Properties) -> list[tuple[str, ...]]:
+        """What of each particle is not known that was known in training; `judge` has the rest."""
+        numbers = [
+            (name, np.isnan(value))
+            for name, value, seen in zip(NUMBERS, new.number.T, self.known.number.T, strict=True)
+            if name not in (*NEEDED, "TW") and not np.isnan(seen).all()
+        ]
+        levels = [
+            (name, code < 0)
+            for name, code, seen in zip(LEVELS, new.code.T, self.known.code.T, strict=True)
+            if (seen >= 0).any()
+        ]
+        lacking = [*numbers, *levels]
+        return [tuple(name for name, gone in lacking if gone[row]) for row in range(len(new))]
+
     def _bounds(self, k: int) -> tuple[float, float, float, float]:
         """Least, 1 %, 99 % and largest of a number; NaN where none was stated."""
         seen = self.known.number[:, k]
@@ -85,7 +100,8 @@ class Domain:
         counts: list[np.ndarray],
         distance: float,
     ) -> tuple[Verdict, str]:
-        hard, soft = [], []
+        hard: list[str] = []
+        soft: list[str] = []
         for name, value, (least, low, high, most) in zip(
             NUMBERS, new.number[row], bounds, strict=True
         ):
@@ -93,7 +109,8 @@ class Domain:
                 if name in NEEDED:
                     soft.append(f"{name} is missing")
                 continue
-            if np.isnan(least):
+            twice = name == "TW" and any(one.startswith("TSZ") for one in (*hard, *soft))
+            if np.isnan(least) or twice:
                 continue
             margin = MARGIN * (most - least)
             said = f"{name} {_natural(name, value)} is outside {_natural(name, least)} to " + (
@@ -105,7 +122,8 @@ class Domain:
                 soft.append(f"{name} {_natural(name, value)} is at the edge of what was seen")
         for (name, levels), code, seen in zip(LEVELS.items(), new.code[row], counts, strict=True):
             if code >= 0 and seen.sum() and seen[code] < FEW:
-                soft.append(f"{name} {levels[code]} was seen in {seen[code]} particles")
+                count = ("no particle", "1 particle", "2 particles")[seen[code]]
+                soft.append(f"{name} {levels[code]} was seen in {count}")
         if distance > self.usual:
             soft.append(
                 f"unlike every particle seen (distance {distance / self.usual:.1f} x usual)"

@@ -42,6 +42,7 @@ class Learner:
         return np.concatenate([one.predict(views) for one in self.networks], axis=1)
 
 
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What an ensemble says of particles.
 
@@ -52,14 +53,10 @@ class Prediction:
         stretch: How much wider intervals are for being far from all particles, shape (row,).
     """
 
-    def __init__(
-        self,
-        median: Float[np.ndarray, "row target"],
-        half: Float[np.ndarray, "row target"],
-        members: Mapping[str, Float[np.ndarray, "row target"]],
-        stretch: Float[np.ndarray, " row"],
-    ) -> None:
-        self.median, self.half, self.members, self.stretch = median, half, members, stretch
+    median: Float[np.ndarray, "row target"]
+    half: Float[np.ndarray, "row target"]
+    members: Mapping[str, Float[np.ndarray, "row target"]]
+    stretch: Float[np.ndarray, " row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,26 +198,34 @@ def from_parts(
         {"center": (targets,), "scale": (targets,), "weights": (len(MEMBERS), targets)},
         "ensemble",
     )
+    scale, weights = of[""]["scale"], of[""]["weights"]
+    if (scale <= 0).any() or (weights < 0).any() or (abs(weights.sum(axis=0) - 1) > 1e-9).any():
+        raise ArtifactError(
+            "The members' weights do not sum to 1, or a scale is not positive: fit the model again."
+        )
+    learners = _learners(said, of[""].get("networks", np.zeros(0)))
+    domain = _domain(of["domain"], said.usual)
+    uncertainty = Uncertainty.from_arrays(of["uncertainty"], targets=targets)
     fitted: dict[str, Any] = {
         "mean": Linear.from_arrays(of["mean"], columns=table, targets=targets),
         "ridge": Linear.from_arrays(of["ridge"], columns=wide, targets=targets),
         "gaussian_process": GaussianProcess.from_arrays(
             of["gaussian_process"], columns=table, targets=targets
         ),
-        "xgboost": Boosters.from_parts(dict(parts), targets=said.targets, features=table),
     }
     for name in ("random_forest", "extra_trees"):
         fitted[name] = Forest.from_arrays(of[name], features=table, targets=targets)
+    fitted["xgboost"] = Boosters.from_parts(dict(parts), targets=said.targets, features=table)
     return Ensemble(
         said.targets,
         of[""]["center"],
         of[""]["scale"],
         said.descriptors,
         fitted,
-        _learners(said, of[""].get("networks", np.zeros(0))),
+        learners,
         of[""]["weights"],
-        Uncertainty.from_arrays(of["uncertainty"], targets=targets),
-        _domain(of["domain"], said.usual),
+        uncertainty,
+        domain,
     )
 
 
@@ -237,6 +242,12 @@ def _by_owner(arrays: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarra
 
 def _learners(said: EnsembleManifest, weights: np.ndarray) -> tuple[Learner, ...]:
     expected = (len(said.learners), said.tasks)
+    if not said.learners or said.tasks * said.network.targets != len(said.targets):
+        raise ArtifactError("The networks are of other targets or folds: fit the model again.")
+    for one in said.learners:
+        whole = (one.columns, tuple(range(len(one.knowledge))))
+        if said.network.views not in (whole, whole[:1]):
+            raise ArtifactError("The networks read other columns: fit the model again.")
     if weights.ndim != 4 or weights.shape[:2] != expected:
         raise ArtifactError(
             f"The networks' weights are of shape {weights.shape}, not one set of {said.tasks} for "

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from latentpk.errors import ArtifactError
 from latentpk.models.smooth import check_arrays
 
 LEVEL = 0.9  # of the intervals
@@ -50,8 +51,10 @@ class Uncertainty:
         """Check and take stored arrays.
 
         Raises:
-            ArtifactError: A wrong shape or type, or not finite.
+            ArtifactError: A wrong shape or type, not finite, or negative.
         """
         names = ("floor", "slope", "quantile")
         check_arrays(arrays, dict.fromkeys(names, (targets,)), "intervals")
+        if any((arrays[name] < 0).any() for name in names):
+            raise ArtifactError("The intervals have a negative size: fit the model again.")
         return cls(*(arrays[name] for name in names))

@@ -93,13 +93,13 @@ class CrossAttention(eqx.Module):
         self.target = width**-0.5 * jax.random.normal(keys[5], (targets, width), jnp.float64)
 
     def __call__(
-        self, raw: Float[Array, " raw"], knowledge: Float[Array, " knowledge"]
+        self, raw: Float[Array, " column"], knowledge: Float[Array, " known"]
     ) -> tuple[Float[Array, "target width"], Float[Array, "target raw knowledge"]]:
         """Attend, and say to what.
 
         Args:
-            raw: The raw view's values, shape (raw,).
-            knowledge: The knowledge view's values, shape (knowledge,).
+            raw: The raw view's values, shape (column,).
+            knowledge: The knowledge view's values, shape (known,).
 
         Returns:
             The pooled code of each target, shape (target, width), and the attention map,

@@ -75,6 +75,17 @@ class Courses:
         """Measurements of each particle."""
         return self.measured.sum(axis=1)
 
+    def take(self, rows: Int[np.ndarray, " kept"]) -> "Courses":
+        """The courses of some particles."""
+        return replace(
+            self,
+            time=self.time[rows],
+            tumor=self.tumor[rows],
+            measured=self.measured[rows],
+            censored=self.censored[rows],
+            limit=self.limit[rows],
+        )
+
     def first(self, n: int) -> "Courses":
         """The courses with only their first `n` measurements."""
         return self._cut(slice(None, _count(n)))

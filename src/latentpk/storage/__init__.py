@@ -14,7 +14,15 @@ beside its place and renames it. This room knows no model.
 
 from latentpk.storage.files import replacing, write_file
 from latentpk.storage.layout import Bundle
-from latentpk.storage.reading import read_bundle
+from latentpk.storage.reading import read_bundle, read_kind
 from latentpk.storage.writing import remove_bundle, write_bundle
 
-__all__ = ["Bundle", "read_bundle", "remove_bundle", "replacing", "write_bundle", "write_file"]
+__all__ = [
+    "Bundle",
+    "read_bundle",
+    "read_kind",
+    "remove_bundle",
+    "replacing",
+    "write_bundle",
+    "write_file",
+]

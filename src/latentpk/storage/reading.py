@@ -61,6 +61,15 @@ def read_bundle(folder: str | Path, *, kind: str, schema: int) -> Bundle:
     raise _fault(folder, found, "A model must rest to be read", mend)
 
 
+def read_kind(folder: str | Path) -> str | None:
+    """What a folder says it holds, None where it says nothing; `read_bundle` checks it."""
+    try:
+        kind = _parse(Path(folder) / layout.MANIFEST).get("kind")
+    except ArtifactError:
+        return None
+    return kind if isinstance(kind, str) else None
+
+
 def _version(folder: Path) -> tuple[int, int] | None:
     """Tells one manifest from its successor, also where both say the same."""
     try:

@@ -1,9 +1,10 @@
 """Cross-validation of particle models: nested, so that nothing is chosen on a scored fold."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,10 +17,15 @@ from latentpk.inference.blending import blend, cross_blend
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.ensemble import EnsembleSettings, Inner, Rows, fit_ensemble
 from latentpk.inference.folds import make_folds
+from latentpk.inference.tumor_training import Told
 from latentpk.models.config import Frozen
+from latentpk.models.descriptors import LEVELS, Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble
-from latentpk.workflows.nano.model import failure_signs, inner_scores, optimism
-from latentpk.workflows.nano.table import Library, training_rows
+from latentpk.models.tumor import Mouse
+from latentpk.workflows.nano.model import NanoModel, failure_signs, inner_scores, optimism
+from latentpk.workflows.nano.table import Library, measured_rows, training_rows
+from latentpk.workflows.nano.tumor import Joined, Measured, expected_delivery, join, measure
+from latentpk.workflows.nano.update import Case, Later, join_later, predict_later, score_later
 
 Progress = Callable[[int, int, str], None]
 Scheme = Literal["random", "study", "material", "tumor_model"]
@@ -29,7 +35,13 @@ COMBINED: dict[str, tuple[str, ...]] = {
     "ensemble": MEMBERS,
 }
 MODELS = (*MEMBERS, *COMBINED)
+ALONE = "ensemble without latent"  # where courses let a latent model join
+SCORES = (
+    "r2", "r2_sd", "rmse", "mae", "coverage90", "width90", "interval_score90", "p_vs_ensemble",
+)  # fmt: skip
+SCALE = "log10; R2 = 1 - SSE / SST about the mean of the scored rows"
 LEVEL = 0.9
+FEWEST_GROUPS = 3  # one is left out, and inner folds need two
 
 
 class EvaluateSettings(Frozen):
@@ -37,7 +49,7 @@ class EvaluateSettings(Frozen):
 
     Attributes:
         scheme: What stays together in folds, inner and outer.
-        folds: Outer folds.
+        folds: Outer folds; fewer where there are fewer groups, each of which is then left out once.
         repeats: Times that the rows are dealt anew.
         seed: Of the folds and of everything random.
         ensemble: How each is fitted.
@@ -61,6 +73,8 @@ class Outcome:
         half: Half-widths of intervals, by model.
         inner: R2 on inner folds, by model.
         trained: Rows trained on.
+        later: Of the first repeat, later measurements of the fold's courses.
+        told: What the latent model's training chose.
     """
 
     rows: Int[np.ndarray, " row"]
@@ -69,6 +83,8 @@ class Outcome:
     half: dict[str, Float[np.ndarray, "row target"]]
     inner: dict[str, Float[np.ndarray, " target"]]
     trained: int
+    later: Later | None = None
+    told: Told | None = None
 
 
 def scheme_groups(library: Library, scheme: Scheme) -> Int[np.ndarray, " row"]:
@@ -83,7 +99,8 @@ def scheme_groups(library: Library, scheme: Scheme) -> Int[np.ndarray, " row"]:
     if scheme == "study":
         if library.studies is None:
             rule = "Folds by study need to know the studies"
-            problem = Problem("--folds study", "no studies", rule, "Add --studies STUDIES.csv")
+            mend = "Add --studies STUDIES.csv, or write --folds random"
+            problem = Problem("--folds study", "no studies", rule, mend)
             raise InputError([problem], source="the folds")
         return library.studies.groups
     column = "TM" if scheme == "tumor_model" else "MAT"
@@ -91,8 +108,7 @@ def scheme_groups(library: Library, scheme: Scheme) -> Int[np.ndarray, " row"]:
         rule = "Folds by material need the column MAT, of the table or of its studies"
         problem = Problem("--folds material", "no MAT", rule, "Add --studies STUDIES.csv")
         raise InputError([problem], source="the folds")
-    names = [str(one) for one in particles.frame[column].fill_null("unknown")]
-    return np.unique(names, return_inverse=True)[1]
+    return properties(particles).code[:, list(LEVELS).index(column)]  # what is unknown is one
 
 
 def evaluate(
@@ -111,22 +127,34 @@ def evaluate(
         progress: Called with (done, total, label).
 
     Returns:
-        JSON values: `meta`, and `targets` by target and model.
+        JSON values: `meta`, and `targets` by target and model; null where a score has no value.
 
     Raises:
         InputError: Too few groups for the folds, or what a scheme needs is missing.
     """
-    rows, _, told = training_rows(library, scheme_groups(library, settings.scheme))
-    _check(rows, settings)
-    outcomes = run_folds(rows, settings, threads=threads, progress=progress)
-    return {
+    rows, whole, told = training_rows(library, scheme_groups(library, settings.scheme))
+    settings, reduced = _with_folds(rows, settings)
+    told += reduced
+    measured = None
+    if library.courses is not None:
+        kept = np.flatnonzero(whole)
+        measured = measure(library, kept, seed=settings.seed, threads=threads, progress=progress)
+    outcomes = run_folds(rows, settings, measured, threads=threads, progress=progress)
+    found = {
         "meta": _meta(library, rows, settings, outcomes, told),
         "targets": _tabulate(rows, outcomes),
     }
+    later = [one.later for one in outcomes if one.later is not None]
+    return found | ({"update": score_later(join_later(later))} if later else {})
 
 
 def run_folds(
-    rows: Rows, settings: EvaluateSettings, *, threads: int, progress: Progress | None = None
+    rows: Rows,
+    settings: EvaluateSettings,
+    measured: Measured | None = None,
+    *,
+    threads: int,
+    progress: Progress | None = None,
 ) -> list[Outcome]:
     """Run every outer fold of every repeat."""
     tell = progress or (lambda done, total, label: None)
@@ -142,35 +170,87 @@ def run_folds(
     def work(job: tuple[int, np.ndarray, int]) -> Outcome:
         nonlocal done
         repeat, fold, k = job
-        found = _outer(rows, fold, k, repeat, settings)
+        found = _outer(rows, _Fold(fold, k, repeat), settings, measured)
         done += 1
         tell(done, len(jobs), "outer folds")
         return found
 
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, jobs))
+    from sklearn.exceptions import ConvergenceWarning
+
+    # Filters are the process's: what one thread ignores, another would bring back.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, jobs))
+
+
+class _Fold(NamedTuple):
+    """Which rows an outer fold leaves out, of which dealing."""
+
+    fold: Int[np.ndarray, " row"]
+    left: int
+    repeat: int
 
 
 def _outer(
-    rows: Rows, fold: np.ndarray, k: int, repeat: int, settings: EvaluateSettings
+    rows: Rows, cut: _Fold, settings: EvaluateSettings, measured: Measured | None
 ) -> Outcome:
-    train = np.flatnonzero(fold != k)
-    test = np.flatnonzero((fold == k) & rows.scored)
-    seed = settings.seed + 1000 * repeat + k
+    train = np.flatnonzero(cut.fold != cut.left)
+    unseen = np.flatnonzero(cut.fold == cut.left)
+    test = unseen[rows.scored[unseen]]
+    seed = (settings.seed + 1000 * cut.repeat + cut.left) % 2**32
     ensemble, inner = fit_ensemble(rows.take(train), settings.ensemble, seed=seed)
     known = rows.known.take(test)
     found = ensemble.members(known)
+    pairs = {name: _combined(name, found, inner) for name in MODELS}
+    later = told = None
+    if measured is not None:
+        seen = rows.take(train)
+        joined = join(
+            (ensemble, inner), seen, measured.take(train), settings.ensemble.tumor, seed=seed
+        )
+        told, model = joined.told, joined.joint.latent
+        pairs[ALONE] = pairs["ensemble"]
+        pairs |= _with_latent(ensemble, joined, known, measured.take(test).mouse, pairs[ALONE])
+        if cut.repeat == 0:
+            later = predict_later(Case(model, rows.known, measured, train, unseen, seed))
     spread = ensemble.disagreement(known)
     stretch = ensemble.domain.stretch(ensemble.domain.distance(known))
     median, half = {}, {}
-    for name in MODELS:
-        middle, blended = _combined(name, found, inner)
+    for name, (middle, blended) in pairs.items():
         disagreement = None if name == "mean" else inner.disagreement
         wide = calibrate(inner.truth - blended, disagreement, _stretch(name, inner.stretch))
         own = np.zeros_like(spread) if name == "mean" else spread
         half[name] = wide.half_width(own, _stretch(name, stretch)) * ensemble.scale
         median[name] = middle * ensemble.scale + ensemble.center
-    return Outcome(test, repeat, median, half, inner_scores(ensemble, inner), len(train))
+    scores = inner_scores(ensemble, inner)
+    scores["ensemble"] = r2(inner.truth, pairs["ensemble"][1])
+    return Outcome(test, cut.repeat, median, half, scores, len(train), later, told)
+
+
+def _with_latent(
+    ensemble: Ensemble,
+    joined: Joined,
+    known: Properties,
+    mouse: Mouse,
+    alone: tuple[np.ndarray, np.ndarray],
+) -> dict[str, tuple[Float[np.ndarray, "row target"], Float[np.ndarray, "inner target"]]]:
+    """The latent model's own standardized predictions, and the ensemble that it joins."""
+    model, joint = joined.joint.latent, joined.joint
+    location = model.location(known).mean(axis=0)
+    sides = (
+        (location, expected_delivery(model, known, mouse), alone[0]),
+        (joined.unseen, joined.delivered, alone[1]),
+    )
+    latent, whole = [], []
+    for place, delivered, other in sides:
+        own = np.concatenate([place[:, :4] / np.log(10), delivered + joint.offset], axis=1)
+        standard = (own - ensemble.center) / ensemble.scale
+        mixed = other.copy()
+        mixed[:, 4:] += joint.share * (standard[:, 4:] - other[:, 4:])
+        latent.append(standard)
+        whole.append(mixed)
+    return {"latent": (latent[0], latent[1]), "ensemble": (whole[0], whole[1])}
 
 
 def _stretch(name: str, stretch: np.ndarray) -> np.ndarray:
@@ -190,12 +270,26 @@ def _combined(
     return middle, cross_blend(stacked, inner.truth, inner.fold)
 
 
-def _check(rows: Rows, settings: EvaluateSettings) -> None:
+def _with_folds(rows: Rows, settings: EvaluateSettings) -> tuple[EvaluateSettings, tuple[str, ...]]:
+    """As many folds as there are groups for, and what was reduced."""
     groups = len(np.unique(rows.groups[rows.scored]))
-    if groups < settings.folds + 1:
-        rule = f"{settings.folds} folds need at least {settings.folds + 1} groups"
-        problem = Problem(f"--folds {settings.scheme}", f"{groups} groups", rule, "Use other folds")
+    if groups < FEWEST_GROUPS:
+        rule = f"Folds need at least {FEWEST_GROUPS} groups of complete particles"
+        found = f"{groups} group{'s' * (groups != 1)}"
+        problem = Problem(f"--folds {settings.scheme}", found, rule, "Write --folds random")
         raise InputError([problem], source="the folds")
+    folds = min(settings.folds, groups)
+    for repeat in range(settings.repeats):
+        fold = make_folds(rows.groups, folds, scored=rows.scored, seed=settings.seed + repeat)
+        left = [len(np.unique(rows.groups[rows.scored & (fold != k)])) for k in range(folds)]
+        if min(left) < 2:
+            rule = "Every fold leaves at least 2 groups to train on"
+            problem = Problem(f"{folds} folds", f"{min(left)} left", rule, "Use more folds")
+            raise InputError([problem], source="the folds")
+    if folds == settings.folds:
+        return settings, ()
+    told = f"{groups} groups make {folds} folds: each is left out once a repeat."
+    return settings.model_copy(update={"folds": folds}), (told,)
 
 
 def _tabulate(rows: Rows, outcomes: list[Outcome]) -> dict[str, Any]:
@@ -205,7 +299,7 @@ def _tabulate(rows: Rows, outcomes: list[Outcome]) -> dict[str, Any]:
     p = _significance(rows, outcomes, names)
     return {
         target: {
-            name: {key: float(value[k]) for key, value in by_model[name].items()}
+            name: {key: finite(value[k]) for key, value in by_model[name].items()}
             | {"p_vs_ensemble": p[target].get(name)}
             for name in names
         }
@@ -236,13 +330,22 @@ def _scores(
             kinds.setdefault(key, []).append(value)
     means = {key: np.mean(value, axis=0) for key, value in kinds.items()}
     folds = [r2(rows.target[one.rows], one.median[name]) for one in outcomes if len(one.rows) > 2]
-    spread = np.std(kinds["r2"], axis=0, ddof=1) if len(repeats) > 1 else 0 * means["r2"]
     return {
         "r2": means.pop("r2"),
-        "r2_sd": spread,
-        "r2_fold_sd": np.std(folds, axis=0, ddof=1),
+        "r2_sd": _sd(kinds["r2"], means["rmse"].size),
+        "r2_fold_sd": _sd(folds, means["rmse"].size),
         **means,
     }
+
+
+def _sd(values: list[np.ndarray], targets: int) -> Float[np.ndarray, " target"]:
+    """SD over folds or repeats, NaN of fewer than two."""
+    return np.std(values, axis=0, ddof=1) if len(values) > 1 else np.full(targets, np.nan)
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON has, None where there is none."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _significance(
@@ -290,43 +393,113 @@ def _meta(
         "rows": len(rows.known),
         "scored": int(rows.scored.sum()),
         "groups": len(np.unique(rows.groups[rows.scored])),
-        "scale": "log10; R2 = 1 - SSE / SST about the mean of the scored rows",
+        "scale": SCALE,
         "interval": LEVEL,
         "settings": settings.ensemble.model_dump(mode="json"),
+        "latent": _told([one.told for one in outcomes if one.told is not None]),
         "data": library.particles.digest,
         "inner_r2_ensemble": {
-            name: float(value) for name, value in zip(rows.targets, scores["ensemble"], strict=True)
+            name: finite(value)
+            for name, value in zip(rows.targets, scores["ensemble"], strict=True)
         },
         "warnings": [*signs, *gap],
         "notices": [*library.notices, *told],
     }
 
 
-def score_model(ensemble: Ensemble, rows: Rows) -> dict[str, dict[str, dict[str, float]]]:
+def _told(folds: list[Told]) -> dict[str, Any] | None:
+    """What the latent model's training chose, over folds."""
+    if not folds:
+        return None
+    names = sorted({one.assay for one in folds})
+    return {
+        "assay": {name: sum(one.assay == name for one in folds) for name in names},
+        "held_out_log_likelihood": {
+            name: float(np.mean([one.assays[name] for one in folds])) for name in folds[0].assays
+        },
+        "sigma": float(np.mean([one.sigma for one in folds])),
+        "decay": [one.decay for one in folds],
+    }
+
+
+def evaluate_model(model: NanoModel, library: Library) -> dict[str, Any]:
+    """Score a fitted model and its members on an independent set.
+
+    Args:
+        model: The model.
+        library: Particles it never saw, with any of the targets.
+
+    Returns:
+        JSON values as `evaluate` gives them, of the members and the ensemble; what has no value,
+        such as intervals of members, is null.
+
+    Raises:
+        InputError: No particle has a target.
+    """
+    ensemble = model.ensemble
+    rows, told = measured_rows(library)
+    alike = int(np.sum(ensemble.domain.distance(rows.known) < 1e-9))
+    signs = []
+    if alike:
+        signs.append(
+            f"{alike} of {len(rows.known)} particles have the properties of one that the model "
+            "was trained on: scores promise more than new particles will hold."
+        )
+    return {
+        "meta": {
+            "scheme": "independent set",
+            "rows": len(rows.known),
+            "scored": {
+                name: int(np.sum(~np.isnan(own)))
+                for name, own in zip(rows.targets, rows.target.T, strict=True)
+            },
+            "scale": SCALE,
+            "interval": LEVEL,
+            "model": dict(model.card["hashes"]),
+            "data": library.particles.digest,
+            "warnings": signs,
+            "notices": [*library.notices, *told],
+        },
+        "targets": score_model(ensemble, rows),
+    }
+
+
+def score_model(ensemble: Ensemble, rows: Rows) -> dict[str, dict[str, dict[str, float | None]]]:
     """Score a fitted ensemble and its members on an independent set.
 
     Args:
         ensemble: The model.
-        rows: Particles it never saw, with their targets.
+        rows: Particles it never saw, with their targets, NaN where one is missing.
 
     Returns:
-        Scores by target and model; intervals of the ensemble alone.
+        Scores by target and model, None where there is none; intervals of the ensemble alone.
     """
     found = ensemble.predict(rows.known)
     everything = {**found.members, "ensemble": found.median}
-    low, high = found.median - found.half, found.median + found.half
-    scores: dict[str, dict[str, dict[str, float]]] = {}
+    scores: dict[str, dict[str, dict[str, float | None]]] = {}
     for k, target in enumerate(rows.targets):
-        scores[target] = {}
-        for name, middle in everything.items():
-            scores[target][name] = {
-                "r2": float(r2(rows.target, middle)[k]),
-                "rmse": float(rmse(rows.target, middle)[k]),
-                "mae": float(mae(rows.target, middle)[k]),
-            }
-        scores[target]["ensemble"] |= {
-            "coverage90": float(coverage(rows.target, low, high)[k]),
-            "width90": float(np.mean(high - low, axis=0)[k]),
-            "interval_score90": float(interval_score(rows.target, low, high, level=LEVEL)[k]),
+        own = np.flatnonzero(~np.isnan(rows.target[:, k]))
+        truth, half = rows.target[own, k : k + 1], found.half[own, k : k + 1]
+        scores[target] = {
+            name: _scored(truth, middle[own, k : k + 1], half if name == "ensemble" else None)
+            for name, middle in everything.items()
         }
     return scores
+
+
+def _scored(
+    truth: Float[np.ndarray, "row 1"],
+    middle: Float[np.ndarray, "row 1"],
+    half: Float[np.ndarray, "row 1"] | None,
+) -> dict[str, float | None]:
+    values: Mapping[str, np.ndarray] = {}
+    if len(truth):
+        values = {"r2": r2(truth, middle), "rmse": rmse(truth, middle), "mae": mae(truth, middle)}
+    if len(truth) and half is not None:
+        low, high = middle - half, middle + half
+        values |= {
+            "coverage90": coverage(truth, low, high),
+            "width90": np.mean(high - low, axis=0),
+            "interval_score90": interval_score(truth, low, high, level=LEVEL),
+        }
+    return {name: finite(values[name][0]) if name in values else None for name in SCORES}

@@ -1,6 +1,7 @@
 """`NanoModel`: a trained model of nanoparticles, and its predictions as tables."""
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,23 @@ from latentpk import __version__
 from latentpk.errors import ArtifactError
 from latentpk.inference.ensemble import EnsembleSettings, Inner, fit_ensemble
 from latentpk.models.descriptors import properties
-from latentpk.models.ensemble import MEMBERS, Ensemble, from_parts, to_parts
+from latentpk.models.ensemble import MEMBERS, Ensemble, Prediction, from_parts, to_parts
+from latentpk.models.joint import Joint
+from latentpk.models.tumor import TumorModel
 from latentpk.records.particles import Particles, read_particles
 from latentpk.storage import read_bundle, write_bundle
-from latentpk.workflows.nano.table import TARGETS, Library, read_library, training_rows
+from latentpk.workflows.nano.table import (
+    TARGETS,
+    Library,
+    physiology,
+    read_library,
+    training_rows,
+)
+from latentpk.workflows.nano.tumor import Joined, expected_delivery, join, measure
 
 Progress = Callable[[int, int, str], None]
 KIND, SCHEMA = "nano-model", 1
+CARD = {"hashes": dict, "notices": list, "warnings": list}  # of a card, at least
 MOST = {"DE24": 100.0, "DE168": 100.0, "DEmax": 100.0}  # %ID
 GAP = 0.15  # of R2 between inner and outer folds, above which tuning has fooled itself
 EVEN = 0.95  # of the largest entropy, above which attention tells features apart no more
@@ -32,29 +43,33 @@ class NanoModel:
 
     Attributes:
         ensemble: Members, weights, intervals and domain.
+        joint: The latent model and how it joins; None of a fit without courses.
         card: What it was trained on and how, as JSON values.
     """
 
     ensemble: Ensemble
     card: Mapping[str, Any]
+    joint: Joint | None = None
 
     @staticmethod
-    def fit(
+    def fit(  # noqa: PLR0913  (three of them are the tables)
         table: str | Path | Any,
         *,
+        timecourse: str | Path | Any | None = None,
         studies: str | Path | Any | None = None,
         settings: EnsembleSettings | None = None,
         seed: int = 0,
         threads: int = 1,
         progress: Progress | None = None,
     ) -> "NanoModel":
-        """Fit the ensemble to a table of particles.
+        """Fit the ensemble to a table of particles, and the latent model to their courses.
 
         Intervals are calibrated on folds that keep studies together where studies are given, so
         that they hold for particles of a study never seen.
 
         Args:
             table: CSV file or data frame with the four KTRES parameters.
+            timecourse: Table of ID, TIME [h] and TUMOR [%ID].
             studies: Table of ID, STUDY_ID and, as inputs, MAT and ZP_SIGNED.
             settings: How.
             seed: Of everything random.
@@ -68,13 +83,20 @@ class NanoModel:
             InputError: Every problem of the tables.
         """
         settings = settings or EnsembleSettings()
-        library = read_library(table, studies=studies)
-        rows, _, told = training_rows(library)
-        ensemble, inner = fit_ensemble(
-            rows, settings, seed=seed, threads=threads, progress=progress
-        )
+        library = read_library(table, timecourse=timecourse, studies=studies)
+        rows, whole, told = training_rows(library)
+        fitted = fit_ensemble(rows, settings, seed=seed, threads=threads, progress=progress)
+        joined = None
+        if library.courses is not None:
+            kept = np.flatnonzero(whole)
+            measured = measure(library, kept, seed=seed, threads=threads, progress=progress)
+            joined = join(fitted, rows, measured, settings.tumor, seed=seed, progress=progress)
+        ensemble, inner = fitted
         card = _card(library, ensemble, inner, told, seed=seed, settings=settings)
-        return NanoModel(ensemble, card)
+        if joined is None:
+            return NanoModel(ensemble, card)
+        joint = joined.joint
+        return NanoModel(ensemble, card | {"latent": latent_card(joined, library)}, joint)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -86,6 +108,14 @@ class NanoModel:
         """The signs of failure that the fit showed."""
         return tuple(self.card["warnings"])
 
+    def prediction(self, particles: Particles) -> Prediction:
+        """Predict particles on log10: by the ensemble, and the latent model where there is one."""
+        known = properties(particles)
+        if self.joint is None:
+            return self.ensemble.predict(known)
+        delivered = expected_delivery(self.joint.latent, known, physiology(particles))
+        return self.joint.predict(self.ensemble, known, delivered)
+
     def predict(self, table: str | Path | Particles | Any) -> pl.DataFrame:
         """Predict every particle of a table.
 
@@ -94,14 +124,15 @@ class NanoModel:
 
         Returns:
             ID; of each target its median on the natural scale, NAME_LO and NAME_HI (5 and 95 %,
-            computed on log10); VERDICT and REASON.
+            computed on log10); VERDICT and REASON, which also names what is not known of the
+            particle and was in training.
 
         Raises:
             InputError: Every problem of the table.
         """
         particles = table if isinstance(table, Particles) else read_particles(table)
         known = properties(particles)
-        found = self.ensemble.predict(known)
+        found = self.prediction(particles)
         columns: dict[str, Any] = {"ID": list(particles.ids)}
         for k, name in enumerate(self.ensemble.targets):
             middle, half = found.median[:, k], found.half[:, k]
@@ -109,19 +140,34 @@ class NanoModel:
             columns[name] = np.minimum(10**middle, most)
             columns[f"{name}_LO"] = np.minimum(10 ** (middle - half), most)
             columns[f"{name}_HI"] = np.minimum(10 ** (middle + half), most)
-        verdicts = self.ensemble.domain.judge(known)
+        domain = self.ensemble.domain
+        verdicts = domain.judge(known)
+        unknown = [[f"{name} is not known" for name in names] for names in domain.unknown(known)]
         columns["VERDICT"] = [verdict for verdict, _ in verdicts]
-        columns["REASON"] = [reason for _, reason in verdicts]
+        columns["REASON"] = [
+            "; ".join([reason, *more] if reason else more)
+            for (_, reason), more in zip(verdicts, unknown, strict=True)
+        ]
         return pl.DataFrame(columns)
+
+    def unknown(self, particles: Particles) -> dict[str, int]:
+        """How many particles lack what the model was trained with, by column."""
+        lacking = self.ensemble.domain.unknown(properties(particles))
+        return dict(Counter(name for names in lacking for name in names))
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a folder, whole or not at all."""
         manifest, arrays, parts = to_parts(self.ensemble)
+        said: dict[str, Any] = {"ensemble": manifest, "card": dict(self.card)}
+        if self.joint is not None:
+            said["latent"], own = self.joint.latent.to_parts()
+            arrays |= {f"latent.{name}": value for name, value in own.items()}
+            arrays |= {f"joint.{name}": value for name, value in self.joint.to_arrays().items()}
         write_bundle(
             folder,
             kind=KIND,
             schema=SCHEMA,
-            manifest={"ensemble": manifest, "card": dict(self.card)},
+            manifest=said,
             arrays=arrays,
             parts=parts,
         )
@@ -137,11 +183,48 @@ class NanoModel:
         said = bundle.manifest
         if not (isinstance(said.get("ensemble"), dict) and isinstance(said.get("card"), dict)):
             raise ArtifactError(f"{folder}: the manifest does not describe a model: fit it again.")
-        ensemble = from_parts(said["ensemble"], bundle.arrays, bundle.parts)
+        of = {
+            owner: {
+                name.removeprefix(f"{owner}."): value
+                for name, value in bundle.arrays.items()
+                if name.startswith(f"{owner}.")
+            }
+            for owner in ("latent", "joint")
+        }
+        others = {
+            name: value
+            for name, value in bundle.arrays.items()
+            if not name.startswith(("latent.", "joint."))
+        }
+        ensemble = from_parts(said["ensemble"], others, bundle.parts)
+        joint = None
+        if "latent" in said or of["latent"] or of["joint"]:
+            latent = TumorModel.from_parts(said.get("latent"), of["latent"])
+            joint = Joint.from_arrays(latent, of["joint"], targets=len(ensemble.targets))
         if not set(ensemble.targets) <= set(TARGETS):
             raise ArtifactError(f"{folder}: the model's targets are unknown: fit it again.")
-        hashes = {**said["card"].get("hashes", {}), "model": bundle.seal}
-        return NanoModel(ensemble, said["card"] | {"hashes": hashes})
+        card = said["card"]
+        if any(type(card.get(name)) is not kind for name, kind in CARD.items()):
+            raise ArtifactError(f"{folder}: the card lacks {', '.join(CARD)}: fit it again.")
+        hashes = {**card["hashes"], "model": bundle.seal}
+        return NanoModel(ensemble, card | {"hashes": hashes}, joint)
+
+
+def latent_card(joined: Joined, library: Library) -> dict[str, Any]:
+    """What the card says of the latent model."""
+    told, share = joined.told, joined.joint.share
+    courses = library.courses
+    return {
+        "measured": f"{told.assay}, by the log likelihood of held-out courses: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in told.assays.items()),
+        "sigma": rounded(told.sigma),
+        "share_of_delivery": rounded(share[0]),
+        "courses": 0 if courses is None else int(np.sum(courses.count > 0)),
+        "measurements": 0 if courses is None else int(courses.count.sum()),
+        "decay": told.decay,
+        "fitted": "the tumor alone; plasma, liver, spleen, kidney and lung are the published "
+        "PBPK model's, which was not fitted to them",
+    }
 
 
 def inner_scores(ensemble: Ensemble, inner: Inner) -> dict[str, Float[np.ndarray, " target"]]:
@@ -219,6 +302,11 @@ def optimism(
     )
 
 
+def rounded(value: float) -> float | None:
+    """Three decimals, None where there is no number, such as R2 of a target that never varies."""
+    return round(float(value), 3) if np.isfinite(value) else None
+
+
 def _card(
     library: Library,
     ensemble: Ensemble,
@@ -246,11 +334,11 @@ def _card(
         "studies": len(set(origin.groups.tolist())) if origin is not None else None,
         "calibrated": basis,
         "r2": {
-            name: {t: round(float(v), 3) for t, v in zip(ensemble.targets, own, strict=True)}
+            name: {t: rounded(v) for t, v in zip(ensemble.targets, own, strict=True)}
             for name, own in scores.items()
         },
         "weights": {
-            name: {t: round(float(v), 3) for t, v in zip(ensemble.targets, own, strict=True)}
+            name: {t: rounded(v) for t, v in zip(ensemble.targets, own, strict=True)}
             for name, own in zip(MEMBERS, ensemble.weights, strict=True)
         },
         "attention_entropy": entropy,

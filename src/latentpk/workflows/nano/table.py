@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from latentpk.errors import InputError, Problem
 from latentpk.inference.ensemble import Rows
 from latentpk.kinetics.mouse import Tumor, follow
 from latentpk.models.descriptors import Properties, properties
+from latentpk.models.tumor import HIGHEST, LOWEST, Mouse
 from latentpk.records.courses import Courses, Studies, read_courses, read_studies, with_studies
-from latentpk.records.particles import FEWEST, FITTED, Particles, read_particles
+from latentpk.records.particles import FEWEST, FITTED, NUMBERS, Particles, read_particles
 
 TARGETS: dict[str, str] = {
     "KTRESmax": "1/h",
@@ -29,22 +30,6 @@ TARGETS: dict[str, str] = {
 DELIVERY = ("DE24", "DE168", "DEMAX")
 USUAL = {"QTC": 0.02, "BVT": 0.02}  # of nine mice in ten of the published table
 BLOCK = 256
-
-
-class Physiology(NamedTuple):
-    """What the PBPK model needs of a mouse, never an input of a predictor.
-
-    Attributes:
-        flow: QTC, share of the cardiac output, shape (row,).
-        volume: VTC, share of the body weight.
-        blood: BVT, share of the tumor.
-        weight: Of the body [kg].
-    """
-
-    flow: Float[np.ndarray, " row"]
-    volume: Float[np.ndarray, " row"]
-    blood: Float[np.ndarray, " row"]
-    weight: Float[np.ndarray, " row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +54,7 @@ def read_library(
     *,
     timecourse: str | Path | Any | None = None,
     studies: str | Path | Any | None = None,
+    purpose: Literal["fit", "predict"] = "fit",
 ) -> Library:
     """Read a table of particles to fit to, and what goes with it.
 
@@ -76,6 +62,7 @@ def read_library(
         table: CSV file or data frame; see `read_particles`.
         timecourse: ID, TIME, TUMOR; see `read_courses`.
         studies: ID, STUDY_ID and more; see `read_studies`.
+        purpose: A fit needs the four KTRES parameters and at least 20 rows.
 
     Returns:
         The particles.
@@ -83,7 +70,7 @@ def read_library(
     Raises:
         InputError: Every problem of a table.
     """
-    particles = read_particles(table, purpose="fit")
+    particles = read_particles(table, purpose=purpose)
     told = list(particles.notices)
     origin = None if studies is None else read_studies(studies, particles)
     if origin is not None:
@@ -95,7 +82,31 @@ def read_library(
     return Library(particles, origin, courses, tuple(told))
 
 
-def physiology(particles: Particles) -> Physiology:
+def check_units(text: str | None) -> None:
+    """Refuse units of columns that a table of particles is not in; nothing is converted.
+
+    Args:
+        text: Such as "HD=nm,DOSE=mg/kg".
+
+    Raises:
+        InputError: Every column that has another unit, or none.
+    """
+    problems = []
+    for part in filter(None, (one.strip() for one in (text or "").split(","))):
+        column, _, unit = (one.strip() for one in part.partition("="))
+        known = NUMBERS.get(column.upper())
+        if known is None:
+            rule = f"Columns with a unit are {', '.join(NUMBERS)}"
+            problems.append(Problem(f"--units {part}", "no such column", rule, "Leave it out"))
+        elif unit.lower() != known.unit.lower():
+            rule = f"{column.upper()} is read in {known.unit}"
+            found = f"the unit {unit!r}"
+            problems.append(Problem(f"--units {part}", found, rule, "Convert the column"))
+    if problems:
+        raise InputError(problems, source="the units")
+
+
+def physiology(particles: Particles) -> Mouse:
     """The mice; flow and blood are the usual ones where the table says nothing."""
 
     def stated(name: str, usual: np.ndarray | float) -> np.ndarray:
@@ -107,7 +118,7 @@ def physiology(particles: Particles) -> Physiology:
     share = particles.tumor_weight / weight
     usual = float(np.nanmedian(share)) if np.isfinite(share).any() else 0.01
     volume = stated("VTC", np.where(np.isnan(share), usual, share))
-    return Physiology(
+    return Mouse(
         stated("QTC", USUAL["QTC"]),
         np.clip(volume, 1e-5, 0.4),
         stated("BVT", USUAL["BVT"]),
@@ -127,7 +138,7 @@ def _delivered(
 
 
 def delivery(
-    mouse: Physiology, parameters: Float[np.ndarray, "row parameter"]
+    mouse: Mouse, parameters: Float[np.ndarray, "row parameter"]
 ) -> Float[np.ndarray, "row delivery"]:
     """DE24, DE168 and DEmax [%ID] by the PBPK model.
 
@@ -155,6 +166,14 @@ def delivery(
     return np.concatenate([np.zeros((0, 3)), *found])[:rows]
 
 
+def delivery_at(
+    location: Float[np.ndarray, "row latent"], mouse: Mouse
+) -> Float[np.ndarray, "row delivery"]:
+    """log10 of DE24, DE168 and DEmax [%ID] of tumors at points of the latent space."""
+    parameters = np.exp(np.clip(location, LOWEST, HIGHEST))
+    return np.log10(np.maximum(delivery(mouse, parameters), 1e-9))
+
+
 def training_rows(
     library: Library, groups: Int[np.ndarray, " row"] | None = None
 ) -> tuple[Rows, Bool[np.ndarray, " row"], tuple[str, ...]]:
@@ -174,20 +193,7 @@ def training_rows(
         InputError: Too few rows are left.
     """
     particles = library.particles
-    told = []
-    columns = [_column(particles, name.upper()) for name in TARGETS]
-    target = np.stack(columns, axis=1)
-    fitted = np.stack([_column(particles, name) for name in FITTED], axis=1)
-    lacking = np.asarray(np.isnan(target[:, 4:]).any(axis=1) & ~np.isnan(fitted).any(axis=1))
-    if lacking.any():
-        computed = delivery(physiology(particles), np.where(lacking[:, None], fitted, 1.0))
-        target[:, 4:] = np.where(
-            np.isnan(target[:, 4:]) & lacking[:, None], computed, target[:, 4:]
-        )
-        told.append(
-            f"DE24, DE168 or DEmax computed by the PBPK model from their own parameters: "
-            f"{lacking.sum()} particles."
-        )
+    target, told = _targets(particles)
     whole = np.asarray(~np.isnan(target).any(axis=1))
     if not whole.all():
         told.append(f"Left out, since a target is missing: {np.sum(~whole)} particles.")
@@ -207,6 +213,44 @@ def training_rows(
     if rows.scored.sum() < FEWEST:  # a table of its own kind is judged on all it has
         rows = Rows(rows.known, rows.target, rows.targets, rows.groups, np.ones(whole.sum(), bool))
     return rows, whole, tuple(told)
+
+
+def measured_rows(library: Library) -> tuple[Rows, tuple[str, ...]]:
+    """What a model is judged on: every row that has a target, NaN where it lacks another.
+
+    Raises:
+        InputError: No row has one.
+    """
+    particles = library.particles
+    target, told = _targets(particles)
+    some = np.asarray(~np.isnan(target).all(axis=1))
+    if not some.any():
+        rule, mend = f"A model is judged on {', '.join(TARGETS)}", "Add what was measured of them"
+        raise InputError([Problem("the table", "no target", rule, mend)], source="the table")
+    if not some.all():
+        told.append(f"Left out, since every target is missing: {np.sum(~some)} particles.")
+    rows = np.flatnonzero(some)
+    known = properties(particles).take(rows)
+    everything = np.ones(rows.size, bool)
+    return Rows(known, np.log10(target[rows]), tuple(TARGETS), rows, everything), tuple(told)
+
+
+def _targets(particles: Particles) -> tuple[Float[np.ndarray, "row target"], list[str]]:
+    """Targets above 0 on the natural scale, NaN where missing, and what was computed."""
+    target = np.stack([_column(particles, name.upper()) for name in TARGETS], axis=1)
+    fitted = np.stack([_column(particles, name) for name in FITTED], axis=1)
+    lacking = np.asarray(np.isnan(target[:, 4:]).any(axis=1) & ~np.isnan(fitted).any(axis=1))
+    told = []
+    if lacking.any():
+        computed = delivery(physiology(particles), np.where(lacking[:, None], fitted, 1.0))
+        target[:, 4:] = np.where(
+            np.isnan(target[:, 4:]) & lacking[:, None], computed, target[:, 4:]
+        )
+        told.append(
+            f"DE24, DE168 or DEmax computed by the PBPK model from their own parameters: "
+            f"{lacking.sum()} particles."
+        )
+    return np.where(target > 0, target, np.nan), told
 
 
 def _column(particles: Particles, name: str) -> Float[np.ndarray, " row"]:

@@ -1,0 +1,1 @@
+"""The verbs of nanoparticles: one file each, as the other verbs."""

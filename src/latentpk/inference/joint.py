@@ -1,0 +1,45 @@
+"""Joining the latent model's delivery to the ensemble's, on rows that neither has seen."""
+
+import numpy as np
+from jaxtyping import Float
+
+from latentpk.inference.blending import cross_blend
+from latentpk.inference.conformal import calibrate
+from latentpk.inference.ensemble import Inner
+from latentpk.models.ensemble import MEMBERS, Ensemble
+from latentpk.models.joint import DELIVERED, Joint
+from latentpk.models.tumor import TumorModel
+
+
+def fit_joint(
+    ensemble: Ensemble,
+    inner: Inner,
+    latent: TumorModel,
+    delivered: Float[np.ndarray, "row delivered"],
+) -> Joint:
+    """Choose the latent model's share and calibrate the joined intervals.
+
+    One share serves the three deliveries, which are nearly one number.
+
+    Args:
+        ensemble: The other side.
+        inner: Its out-of-fold predictions.
+        latent: The latent model.
+        delivered: log10 of delivery by members of the latent model that did not see the row, for
+            the rows of `inner`, shape (row, 3).
+
+    Returns:
+        The joined model.
+    """
+    columns = [ensemble.targets.index(name) for name in DELIVERED]
+    center, scale = ensemble.center[columns], ensemble.scale[columns]
+    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    truth, alone = inner.truth[:, columns], blended[:, columns]
+    standard = (delivered - center) / scale
+    offset = np.mean(truth - standard, axis=0)
+    change = standard + offset - alone
+    share = float(np.clip(np.sum(change * (truth - alone)) / np.sum(change**2), 0, 1))
+    joined = blended.copy()
+    joined[:, columns] = alone + share * change
+    uncertainty = calibrate(inner.truth - joined, inner.disagreement, inner.stretch)
+    return Joint(latent, np.full(len(DELIVERED), share), offset * scale, uncertainty)

@@ -1,0 +1,108 @@
+"""The latent model in the workflows: fitted beside an ensemble, and what it says of a course."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from latentpk.inference.ensemble import Inner, Rows
+from latentpk.inference.joint import fit_joint
+from latentpk.inference.tumor_bank import Bank, fill_bank
+from latentpk.inference.tumor_training import Told, TumorSettings, train_tumor
+from latentpk.models.descriptors import Properties
+from latentpk.models.ensemble import Ensemble
+from latentpk.models.joint import Joint
+from latentpk.models.tumor import Mouse, TumorModel
+from latentpk.records.courses import Courses
+from latentpk.workflows.nano.table import Library, delivery_at, physiology
+
+Progress = Callable[[int, int, str], None]
+
+
+class Measured(NamedTuple):
+    """The courses that go with an ensemble's rows.
+
+    Attributes:
+        courses: One for each row.
+        mouse: Their mice.
+        bank: Their points.
+    """
+
+    courses: Courses
+    mouse: Mouse
+    bank: Bank
+
+    def take(self, rows: Int[np.ndarray, " kept"]) -> "Measured":
+        """Some of the rows."""
+        return Measured(self.courses.take(rows), self.mouse.take(rows), self.bank.take(rows))
+
+
+def measure(
+    library: Library,
+    rows: Int[np.ndarray, " row"],
+    *,
+    seed: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Measured:
+    """Simulate the points of every particle; they know no fold and serve all.
+
+    Args:
+        library: With courses.
+        rows: The particles that an ensemble is fitted to.
+        seed: Of the points.
+        threads: Particles at once.
+        progress: Called with (done, total, label).
+
+    Returns:
+        Courses, mice and points.
+    """
+    if library.courses is None:
+        raise ValueError("these particles have no courses: read them with `timecourse`")
+    courses = library.courses.take(rows)
+    mouse = physiology(library.particles).take(rows)
+    bank = fill_bank(courses, mouse, seed=seed, threads=threads, progress=progress)
+    return Measured(courses, mouse, bank)
+
+
+class Joined(NamedTuple):
+    """An ensemble joined by a latent model.
+
+    Attributes:
+        joint: How they join.
+        told: What training chose.
+        unseen: Where members that did not see a row place it, of the scored rows.
+        delivered: log10 of the delivery there.
+    """
+
+    joint: Joint
+    told: Told
+    unseen: Float[np.ndarray, "row latent"]
+    delivered: Float[np.ndarray, "row delivered"]
+
+
+def join(
+    fitted: tuple[Ensemble, Inner],
+    rows: Rows,
+    measured: Measured,
+    settings: TumorSettings,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> Joined:
+    """Train the latent model on the rows of a fitted ensemble and join them."""
+    trained = train_tumor(
+        rows.known, measured.bank, rows.groups, settings, seed=seed, progress=progress
+    )
+    unseen = trained.unseen_location(rows.known)
+    delivered = delivery_at(unseen, measured.mouse)[rows.scored]
+    joint = fit_joint(*fitted, trained.model, delivered)
+    return Joined(joint, trained.told, unseen[rows.scored], delivered)
+
+
+def expected_delivery(
+    model: TumorModel, known: Properties, mouse: Mouse
+) -> Float[np.ndarray, "row delivery"]:
+    """log10 of the delivery at the prior's location."""
+    return delivery_at(model.location(known).mean(axis=0), mouse)
