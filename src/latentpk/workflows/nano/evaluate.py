@@ -52,6 +52,7 @@ class EvaluateSettings(Frozen):
         folds: Outer folds; fewer where there are fewer groups, each of which is then left out once.
         repeats: Times that the rows are dealt anew.
         seed: Of the folds and of everything random.
+        update: Whether the first repeat's particles are also predicted after early measurements.
         ensemble: How each is fitted.
     """
 
@@ -59,6 +60,7 @@ class EvaluateSettings(Frozen):
     folds: int = Field(default=5, ge=2)
     repeats: int = Field(default=5, ge=1)
     seed: int = Field(default=0, ge=0)
+    update: bool = True
     ensemble: EnsembleSettings = EnsembleSettings()
 
 
@@ -142,7 +144,7 @@ def evaluate(
     outcomes = run_folds(rows, settings, measured, threads=threads, progress=progress)
     found = {
         "meta": _meta(library, rows, settings, outcomes, told),
-        "targets": _tabulate(rows, outcomes),
+        "targets": tabulate(rows, outcomes),
     }
     later = [one.later for one in outcomes if one.later is not None]
     return found | ({"update": score_later(join_later(later))} if later else {})
@@ -212,7 +214,7 @@ def _outer(
         told, model = joined.told, joined.joint.latent
         pairs[ALONE] = pairs["ensemble"]
         pairs |= _with_latent(ensemble, joined, known, measured.take(test).mouse, pairs[ALONE])
-        if cut.repeat == 0:
+        if settings.update and cut.repeat == 0:
             later = predict_later(Case(model, rows.known, measured, train, unseen, seed))
     spread = ensemble.disagreement(known)
     stretch = ensemble.domain.stretch(ensemble.domain.distance(known))
@@ -292,7 +294,8 @@ def _with_folds(rows: Rows, settings: EvaluateSettings) -> tuple[EvaluateSetting
     return settings.model_copy(update={"folds": folds}), (told,)
 
 
-def _tabulate(rows: Rows, outcomes: list[Outcome]) -> dict[str, Any]:
+def tabulate(rows: Rows, outcomes: list[Outcome]) -> dict[str, Any]:
+    """Scores by target and model, pooled over folds; JSON values."""
     repeats = sorted({one.repeat for one in outcomes})
     names = tuple(outcomes[0].median)
     by_model = {name: _scores(rows, outcomes, repeats, name) for name in names}
