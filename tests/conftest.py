@@ -192,3 +192,48 @@ def nano_fit(nano_rows, nano_settings):
     from latentpk.inference.ensemble import fit_ensemble
 
     return fit_ensemble(nano_rows, nano_settings, seed=0)
+
+
+@pytest.fixture(scope="session")
+def nano_courses(nano_table):
+    """Three measurements of each particle but the last two, 30 % around the PBPK model's course."""
+    import jax.numpy as jnp
+
+    from latentpk.kinetics.mouse import Tumor, follow
+
+    rng, rows = np.random.default_rng(8), []
+    for own in nano_table.head(50).iter_rows(named=True):
+        tumor = Tumor(
+            own["QTC"], own["VTC"], own["BVT"], own["PT"], own["PATC"], own["KTRESrelease"],
+            own["KTRESmax"], own["KTRES50"], own["KTRESn"],
+        )  # fmt: skip
+        times = np.array([0.5, 4.0, 24.0]) * rng.uniform(0.8, 1.25)
+        found = np.asarray(follow(tumor, own["BW"] / 1000, jnp.asarray(times)).tissue("tumor"))
+        noisy = np.minimum(found * np.exp(0.3 * rng.standard_normal(3)), 100.0)
+        rows += [(own["ID"], t, y) for t, y in zip(times, noisy, strict=True)]
+    return pl.DataFrame(rows, schema=["ID", "TIME", "TUMOR"], orient="row")
+
+
+@pytest.fixture(scope="session")
+def few_points():
+    """From here on particles have few points."""
+    from latentpk.inference import tumor_bank
+
+    small = {"FIRST": 64, "SECOND": 48, "REACH": (0.9,), "CENTRES": 24, "ENOUGH": 8.0}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small.items():
+            patch.setattr(tumor_bank, name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def nano_joined(nano_table, nano_courses, nano_studies, nano_settings, few_points):
+    """A model of those particles that a latent model joins; never change it."""
+    from latentpk import NanoModel
+    from latentpk.inference.tumor_training import TumorSettings
+
+    tumor = TumorSettings(folds=3, width=4, steps=25, decays=(0.03,))
+    settings = nano_settings.model_copy(update={"tumor": tumor})
+    return NanoModel.fit(
+        nano_table, timecourse=nano_courses, studies=nano_studies, settings=settings
+    )

@@ -39,7 +39,7 @@ def test_the_file_is_what_python_says(nano_folder, nano_model, table, studies, t
     wanted = explain(nano_model, table, studies=studies, settings=ExplainSettings(seed=3))
     for key in ("global", "particles", "units", "warnings"):
         assert found[key] == wanted[key]
-    assert "Rank by the ensemble" in result.stdout
+    assert "Rank in the prediction" in result.stdout
     assert "the table does not do for a fit" in result.stdout
     assert "not what happens in a tumor" in result.stdout
     assert result.stdout.splitlines()[-1] == str(out)
@@ -48,12 +48,12 @@ def test_the_file_is_what_python_says(nano_folder, nano_model, table, studies, t
 def test_a_whole_table_is_compared_with_chance(nano_folder, nano_table, studies, tmp_path):
     path, out = tmp_path / "all.csv", tmp_path / "explain.json"
     nano_table.write_csv(path)
-    chance = ("--permutations", 19)
+    chance = ("--permutations", 20)
     result = run("explain", nano_folder, path, "--studies", studies, "--out", out, *chance)
     assert result.exit_code == 0, result.stderr
     assert "Knowledge says that size matters" in result.stdout
     assert "21 comparisons" in result.stdout
-    assert json.loads(out.read_text())["global"]["null"]["permutations"] == 19
+    assert json.loads(out.read_text())["global"]["null"]["permutations"] == 20
 
 
 def test_pictures_are_drawn_and_counted(nano_folder, table, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_quiet_says_nothing(nano_folder, table, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (("--permutations", 5), "Ask for 19 or more"),
+        (("--permutations", 5), "Ask for 20 or more"),
         (("--units", "HD=um"), "HD is read in nm"),
     ],
 )

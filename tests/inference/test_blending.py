@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from latentpk.inference.blending import _simplex, blend, cross_blend
+from latentpk.inference.blending import _simplex, blend, cross_blend, cross_weigh, weigh
 
 
 def members(seed, count=5, rows=80, targets=3):
@@ -77,3 +77,25 @@ def test_a_target_that_does_not_vary_has_weights_too():
     truth[:, 0] = 0.0
     weights = blend(found, truth)
     np.testing.assert_allclose(weights.sum(axis=0), 1)
+
+
+def test_what_nothing_predicts_is_left_to_the_mean_and_what_is_predicted_is_not():
+    rng = np.random.default_rng(8)
+    truth, fold = rng.normal(size=(200, 2)), np.arange(200) % 5
+    good = truth + 0.5 * rng.normal(size=truth.shape)
+    found = np.stack([0 * truth, good, rng.normal(size=truth.shape)])
+    found[1, :, 0] = rng.normal(size=200)  # the first target: noise alone
+    weights = weigh(found, truth, fold)
+    np.testing.assert_allclose(weights.sum(axis=0), 1)
+    assert weights[0, 0] > blend(found, truth)[0, 0]
+    assert weights[0, 0] > 0.9
+    np.testing.assert_allclose(weights[:, 1], blend(found, truth)[:, 1], atol=0.1)
+
+
+def test_a_fold_is_weighed_by_the_others_alone():
+    found, truth = members(9)
+    fold = np.arange(80) % 4
+    changed = truth.copy()
+    changed[fold == 1] += 50.0
+    before, after = cross_weigh(found, truth, fold), cross_weigh(found, changed, fold)
+    np.testing.assert_array_equal(before[fold == 1], after[fold == 1])

@@ -5,7 +5,7 @@ import pytest
 
 from latentpk.errors import InputError
 from latentpk.evaluate.scores import r2
-from latentpk.inference.blending import blend, cross_blend
+from latentpk.inference.blending import cross_weigh, weigh
 from latentpk.inference.ensemble import Rows, fit_ensemble
 from latentpk.inference.folds import make_folds
 from latentpk.models.descriptors import NUMBERS, Properties, fit_descriptors
@@ -25,7 +25,9 @@ def fold(nano_rows):
 
 def test_weights_are_of_out_of_fold_predictions(nano_fit):
     ensemble, inner = nano_fit
-    np.testing.assert_array_equal(ensemble.weights, blend(inner.stacked(MEMBERS), inner.truth))
+    np.testing.assert_array_equal(
+        ensemble.weights, weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    )
     assert ensemble.weights.min() >= 0
     np.testing.assert_allclose(ensemble.weights.sum(axis=0), 1)
 
@@ -87,7 +89,7 @@ def test_the_same_seed_gives_the_same_bits(nano_fit, nano_rows, nano_settings):
 def test_a_feature_that_is_the_target_is_seen(nano_rows, nano_settings):
     leaked = np.tile(nano_rows.known.number[:, NUMBERS.index("DOSE"), None], (1, 7))
     inner = fit_ensemble(with_target(nano_rows, leaked), nano_settings, seed=0)[1]
-    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
     assert r2(inner.truth, blended).min() > 0.85
     for name in ("random_forest", "extra_trees", "gaussian_process"):
         assert r2(inner.truth, inner.found[name]).min() > 0.5, name
@@ -96,7 +98,7 @@ def test_a_feature_that_is_the_target_is_seen(nano_rows, nano_settings):
 def test_noise_is_not_predicted_out_of_fold(nano_rows, nano_settings):
     noise = np.random.default_rng(8).normal(size=nano_rows.target.shape)
     ensemble, inner = fit_ensemble(with_target(nano_rows, noise), nano_settings, seed=0)
-    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
     assert r2(inner.truth, blended).mean() < 0.0
     for name in MEMBERS:
         assert r2(inner.truth, inner.found[name]).mean() < 0.0, name
@@ -107,7 +109,7 @@ def test_noise_is_not_predicted_out_of_fold(nano_rows, nano_settings):
 
 def test_intervals_cover_their_share_of_the_rows_they_were_calibrated_on(nano_fit):
     ensemble, inner = nano_fit
-    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
     half = ensemble.uncertainty.half_width(inner.disagreement, inner.stretch)
     inside = (np.abs(inner.truth - blended) <= half + 1e-12).mean(axis=0)
     np.testing.assert_allclose(inside, np.ceil(49 * 0.9) / 48)

@@ -76,7 +76,7 @@ def test_importance_has_a_panel_for_each_target(explained):
     for name, lengths in bars(axes).items():
         wanted = [
             explained["global"]["importance"][method]["properties"]["KTRESmax"][name]
-            for method in ("ensemble", "xgboost", "network")
+            for method in ("prediction", "xgboost", "network")
         ]
         assert lengths == pytest.approx(wanted)
     ticks = [line for line in axes.lines if list(line.get_xdata()) == [0.2, 0.2]]
@@ -116,7 +116,7 @@ def test_a_particle_is_drawn_with_its_largest_contributions(told):
     said = f"{plain(one['prediction'])} %ID ({plain(one['lo'])} to {plain(one['hi'])})"
     assert said in shown
     axes = figure.axes[4]
-    added = one["methods"]["ensemble"]["properties"]
+    added = one["methods"]["prediction"]["properties"]
     largest = sorted(added, key=lambda name: -abs(added[name]))[: nano.LARGEST]
     found = bars(axes)
     assert list(found) == largest[::-1]

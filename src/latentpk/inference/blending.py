@@ -41,13 +41,56 @@ def cross_blend(
     truth: Float[np.ndarray, "row target"],
     fold: Int[np.ndarray, " row"],
 ) -> Float[np.ndarray, "row target"]:
-    """The ensemble's own out-of-fold predictions: each fold by weights of the other folds."""
+    """Each fold blended by weights of the other folds."""
     blended = np.empty_like(truth)
     for one in np.unique(fold):
         own = fold == one
         weights = blend(found[:, ~own], truth[~own])
         blended[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
     return blended
+
+
+def weigh(
+    found: Float[np.ndarray, "member row target"],
+    truth: Float[np.ndarray, "row target"],
+    fold: Int[np.ndarray, " row"],
+) -> Float[np.ndarray, "member target"]:
+    """Choose weights, then shrink each target to the mean as far as other folds ask for.
+
+    Where nothing predicts a target of rows not seen, least squares still finds small weights that
+    cost more than they bring; how far blended predictions hold is judged on rows they did not see.
+
+    Args:
+        found: Out-of-fold predictions; the first member is the mean.
+        truth: What was predicted.
+        fold: The fold of each row.
+
+    Returns:
+        Weights, each target's summing to 1, shape (member, target).
+    """
+    weights = blend(found, truth)
+    if len(np.unique(fold)) < 2:
+        return weights
+    apart = cross_blend(found, truth, fold) - found[0]
+    held = np.sum(apart * (truth - found[0]), axis=0) / np.maximum(np.sum(apart**2, axis=0), 1e-12)
+    kept = np.clip(held, 0, 1)
+    mean = np.zeros_like(weights)
+    mean[0] = 1
+    return kept * weights + (1 - kept) * mean
+
+
+def cross_weigh(
+    found: Float[np.ndarray, "member row target"],
+    truth: Float[np.ndarray, "row target"],
+    fold: Int[np.ndarray, " row"],
+) -> Float[np.ndarray, "row target"]:
+    """The ensemble's own out-of-fold predictions: each fold by weights of the other folds."""
+    weighed = np.empty_like(truth)
+    for one in np.unique(fold):
+        own = fold == one
+        weights = weigh(found[:, ~own], truth[~own], fold[~own])
+        weighed[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
+    return weighed
 
 
 def _simplex(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from latentpk.errors import InputError
-from latentpk.inference.blending import blend, cross_blend
+from latentpk.inference.blending import cross_weigh, weigh
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.folds import make_folds
 from latentpk.inference.members import Lesson, MemberSettings, fit_member, fit_networks
@@ -83,6 +84,8 @@ class Inner:
         return np.stack([self.found[name] for name in names])
 
 
+# matrices this small wait longer for threads than they are multiplied; trees have their own
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fit_ensemble(
     rows: Rows,
     settings: EnsembleSettings,
@@ -154,9 +157,9 @@ def fit_ensemble(
         whole.descriptors,
         _fit_all(whole, targets, seed=seed, threads=threads),
         tuple(learners),
-        blend(inner.stacked(MEMBERS), inner.truth),
+        weigh(inner.stacked(MEMBERS), inner.truth, inner.fold),
         calibrate(
-            inner.truth - cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold),
+            inner.truth - cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold),
             inner.disagreement,
             inner.stretch,
         ),

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.inference.blending import cross_blend
+from latentpk.inference.blending import cross_weigh
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.ensemble import Inner
 from latentpk.models.ensemble import MEMBERS, Ensemble
@@ -16,7 +16,7 @@ def fit_joint(
     inner: Inner,
     latent: TumorModel,
     delivered: Float[np.ndarray, "row delivered"],
-) -> Joint:
+) -> tuple[Joint, Float[np.ndarray, "row target"]]:
     """Choose the latent model's share and calibrate the joined intervals.
 
     One share serves the three deliveries, which are nearly one number.
@@ -29,11 +29,11 @@ def fit_joint(
             the rows of `inner`, shape (row, 3).
 
     Returns:
-        The joined model.
+        The joined model, and its own standardized predictions of the rows of `inner`.
     """
     columns = [ensemble.targets.index(name) for name in DELIVERED]
     center, scale = ensemble.center[columns], ensemble.scale[columns]
-    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
     truth, alone = inner.truth[:, columns], blended[:, columns]
     standard = (delivered - center) / scale
     offset = np.mean(truth - standard, axis=0)
@@ -42,4 +42,4 @@ def fit_joint(
     joined = blended.copy()
     joined[:, columns] = alone + share * change
     uncertainty = calibrate(inner.truth - joined, inner.disagreement, inner.stretch)
-    return Joint(latent, np.full(len(DELIVERED), share), offset * scale, uncertainty)
+    return Joint(latent, np.full(len(DELIVERED), share), offset * scale, uncertainty), joined

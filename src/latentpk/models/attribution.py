@@ -137,14 +137,17 @@ class Player:
 
     Attributes:
         features: Names of the columns.
+        further: Places of columns that are no inputs, among those that follow the numbers.
     """
 
     features: tuple[str, ...]
+    further: tuple[int, ...] = ()
 
     @property
     def numbers(self) -> list[int]:
-        """Their places among the numbers."""
-        return [k for k, name in enumerate(NUMBERS) if name in self.features]
+        """Their places among the numbers and what follows them."""
+        own = [k for k, name in enumerate(NUMBERS) if name in self.features]
+        return own + [len(NUMBERS) + k for k in self.further]
 
     @property
     def codes(self) -> list[int]:

@@ -33,13 +33,12 @@ from latentpk.report.plots import (
 Progress = Callable[[int, int, str], None]
 PICTURES = 20  # particles drawn
 LARGEST = 6  # properties in a particle's panel
-COLORS = {"ensemble": BLUE, "xgboost": "#d99a3d", "network": "#86a98c"}
+COLORS = {"prediction": BLUE, "xgboost": "#d99a3d", "network": "#86a98c"}
 SAID = {
-    "ensemble": "the prediction (ensemble)",
+    "prediction": "the prediction itself",
     "xgboost": "its member XGBoost",
     "network": "its member network",
 }
-CHARGES = ("negative", "neutral", "positive")
 _TITLE: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": 14, "fontweight": "bold"}
 _FACTORS = (1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 
@@ -101,8 +100,8 @@ def importance_figure(found: Mapping[str, Any]) -> Figure:
     whole = found["global"]
     size = {name: one["properties"] for name, one in whole["importance"].items()}
     targets = list(found["units"])
-    names = list(size["ensemble"][targets[0]])
-    names.sort(key=lambda name: sum(size["ensemble"][target][name] for target in targets))
+    names = list(size["prediction"][targets[0]])
+    names.sort(key=lambda name: sum(size["prediction"][target][name] for target in targets))
     most = max(size[m][t][name] for m in size for t in targets for name in names)
     ticks = {t: {n: one["null_95"] for n, one in whole["ranks"][t].items()} for t in targets}
     most = max(most, *(v or 0.0 for own in ticks.values() for v in own.values()))
@@ -199,7 +198,7 @@ def particle_figure(particle: Mapping[str, Any]) -> Figure:
     panels = _panels(_headed(figure, f"Particle {particle['id']}", [words], color), len(targets))
     for k, (axes, target) in enumerate(zip(panels, targets, strict=False)):
         own, one = added[target], particle["targets"][target]
-        names = sorted(own["ensemble"], key=lambda name: abs(own["ensemble"][name]))[-LARGEST:]
+        names = sorted(own["prediction"], key=lambda name: abs(own["prediction"][name]))[-LARGEST:]
         _bars(axes, names, {m: [values[n] for n in names] for m, values in own.items()})
         axes.axvline(0, color=GREY, lw=0.9, zorder=3)
         _factor_axis(axes, max(abs(own[m][n]) for m in own for n in names))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentpk.models.descriptors import NUMBERS, Properties
+from latentpk.models.descriptors import NUMBERS, Properties, properties
+from latentpk.models.domain import apart
+from latentpk.workflows.nano import design as module
 from latentpk.workflows.nano.design import (
     SHOWN,
     Designs,
@@ -16,7 +18,7 @@ from latentpk.workflows.nano.design import (
     tie_groups,
 )
 from latentpk.workflows.nano.grid import candidates, make_grid
-from latentpk.workflows.nano.table import read_library
+from latentpk.workflows.nano.table import physiology, read_library
 
 WIDE = make_grid("5,20,40,60,80,120,200,400,5000", "negative,neutral,positive", "all", "all")
 
@@ -81,8 +83,6 @@ def test_a_design_is_what_predict_says_of_it(nano_model, rows):
 
 
 def test_what_lies_outside_the_domain_is_left_out_and_counted(found, nano_model, library):
-    from latentpk.models.descriptors import properties
-
     known = properties(library.particles)
     left = 0
     for row, one in enumerate(found["particles"]):
@@ -248,30 +248,43 @@ def test_ties_are_no_wider_than_a_tenth_of_the_half_width(medians, half):
 
 
 def test_particles_near_a_design_are_counted(nano_model, library):
-    from latentpk.models.descriptors import properties
-    from latentpk.models.domain import apart
-
     domain = nano_model.ensemble.domain
-    known = properties(library.particles)
-    found = predict_designs(nano_model.ensemble, known, "DE24")
+    known, mouse = properties(library.particles), physiology(library.particles)
+    found = predict_designs(nano_model, known, mouse, "DE24")
     near = apart(known, domain.known, domain.scale) <= domain.usual
     np.testing.assert_array_equal(found.near, near.sum(axis=1))
     assert (found.near[found.inside] >= 1).all()
-    twice = replace(domain, usual=2 * domain.usual)
-    wider = predict_designs(replace(nano_model.ensemble, domain=twice), known, "DE24")
+    wide = replace(nano_model.ensemble, domain=replace(domain, usual=2 * domain.usual))
+    wider = predict_designs(replace(nano_model, ensemble=wide), known, mouse, "DE24")
     assert (wider.near > found.near).any()
 
 
 def test_many_designs_are_as_few(nano_model, library):
-    from latentpk.models.descriptors import properties
+    known, mouse = properties(library.particles), physiology(library.particles)
+    own, seen = known.take(np.array([0])), nano_model.ensemble.domain.known
 
-    own = properties(library.particles).take(np.array([0]))
-    seen = nano_model.ensemble.domain.known
-    many = predict_designs(
-        nano_model.ensemble, candidates(own, make_grid("10:410:1"), seen), "DE24"
-    )
-    few = predict_designs(nano_model.ensemble, candidates(own, make_grid("10,20"), seen), "DE24")
+    def predicted(grid):
+        made = candidates(own, grid, seen)
+        rows = np.zeros(len(made), dtype=int)
+        return predict_designs(nano_model, made, mouse.take(rows), "DE24")
+
+    many, few = predicted(make_grid("10:410:1")), predicted(make_grid("10,20"))
     size = np.exp(many.known.number[:, NUMBERS.index("HD")]).round(6)
     rows = np.isin(size, [10, 20])
     np.testing.assert_allclose(many.median[rows], few.median, atol=1e-12)
     np.testing.assert_array_equal(many.near[rows], few.near)
+
+
+def test_particles_are_predicted_at_once_and_apart_alike(
+    model_with_latent, library, nano_studies, rows, monkeypatch
+):
+    """With the latent model, whose course each design has in its own row's mouse."""
+    grid = make_grid("40,80")
+    together = design(model_with_latent, library, grid, target="DEmax")
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    assert design(model_with_latent, library, grid, target="DEmax") == together
+    said = model_with_latent.predict(library.particles)
+    for row, one in enumerate(together["particles"]):
+        assert one["current"]["median"] == pytest.approx(said["DEmax"][row], rel=1e-5)
+    alone = design(replace(model_with_latent, joint=None), library, grid, target="DEmax")
+    assert alone["particles"] != together["particles"]

@@ -22,7 +22,7 @@ from latentpk.workflows.nano.evaluate import (
     scheme_groups,
     score_model,
 )
-from latentpk.workflows.nano.table import TARGETS, read_library, training_rows
+from latentpk.workflows.nano.table import TARGETS, physiology, read_library, training_rows
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +257,9 @@ class TestIndependentSet:
         assert one["rmse"] == pytest.approx(one["mae"])
         assert found["meta"]["scored"]["DE24"] == 1
 
-    def test_what_is_trained_on_scores_better(self, nano_model, nano_rows, found):
-        seen = score_model(nano_model.ensemble, nano_rows)
+    def test_what_is_trained_on_scores_better(self, nano_model, nano_table, nano_rows, found):
+        whole = physiology(read_library(nano_table).particles)
+        seen = score_model(nano_model, nano_rows, whole)
         assert (
             seen["DE24"]["extra_trees"]["r2"] > found["targets"]["DE24"]["extra_trees"]["r2"] + 0.2
         )

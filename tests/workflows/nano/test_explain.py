@@ -14,6 +14,7 @@ from latentpk.workflows.nano.explain import (
     attention_entropy_of,
     explain,
 )
+from latentpk.workflows.nano.importance import PermutedNull
 from latentpk.workflows.nano.table import TARGETS
 
 QUICK = ExplainSettings(permutations=0, background=2)
@@ -22,7 +23,7 @@ FITTED = ("DE24", "DE168", "Demax", "KTRESmax", "KTRES50", "KTRESn", "KTRESrelea
 
 @pytest.fixture(scope="module")
 def found(nano_model, nano_table, nano_studies):
-    settings = ExplainSettings(permutations=19, background=2)
+    settings = ExplainSettings(permutations=20, background=2)
     return explain(nano_model, nano_table, studies=nano_studies, settings=settings)
 
 
@@ -46,7 +47,7 @@ def test_predictions_are_those_of_the_model(found, nano_model, nano_table, nano_
         for target, own in one["targets"].items():
             assert own["prediction"] == pytest.approx(said[target][row], rel=1e-5)
             assert own["lo"] < own["prediction"] < own["hi"]
-            ensemble = own["methods"]["ensemble"]["log10_prediction"]
+            ensemble = own["methods"]["prediction"]["log10_prediction"]
             assert 10**ensemble == pytest.approx(said[target][row], rel=1e-4)
 
 
@@ -58,13 +59,13 @@ def test_contributions_of_every_particle_and_target_sum(found):
                 assert sum(method["properties"].values()) == pytest.approx(wanted, abs=2e-4)
                 assert abs(method["gap"]) < 1e-4
                 assert list(method["properties"]) == list(PLAYERS)
-                if name != "ensemble":
+                if name != "prediction":
                     assert sum(method["features"].values()) == pytest.approx(wanted, abs=2e-4)
 
 
 def test_global_importance_is_the_mean_over_particles(found):
     whole = found["global"]["importance"]
-    for name in ("ensemble", "xgboost", "network"):
+    for name in ("prediction", "xgboost", "network"):
         for target in TARGETS:
             mean = np.mean(
                 [
@@ -84,7 +85,7 @@ def test_ranks_follow_importance(found):
             for method, rank in one["rank"].items():
                 size = whole["importance"][method]["properties"][target]
                 assert rank == 1 + sum(value > size[name] for value in size.values())
-    assert whole["ranks"]["DE24"]["size"]["rank"]["ensemble"] == 1
+    assert whole["ranks"]["DE24"]["size"]["rank"]["prediction"] == 1
 
 
 def test_size_agrees_with_knowledge_where_the_data_hold_it(found):
@@ -92,12 +93,12 @@ def test_size_agrees_with_knowledge_where_the_data_hold_it(found):
     ranks = found["global"]["ranks"]
     for target in ("DE24", "DE168", "DEmax"):
         one = ranks[target]["size"]
-        assert one["p"] == 0.05 or one["agrees"]
+        assert one["agrees"]
         assert one["importance"] > one["null_95"]
     assert ranks["KTRES50"]["size"]["agrees"] is False
     assert "do not show" in ranks["KTRES50"]["size"]["sentence"]
     assert found["global"]["null"]["exchanged"] == "between whole studies"
-    assert found["global"]["null"]["permutations"] == 19
+    assert found["global"]["null"]["permutations"] == 20
     size, charge, tumor, caution = found["global"]["sentences"]
     assert size.startswith("Knowledge says that size matters (")
     assert "Hickey 2015" in size
@@ -111,11 +112,11 @@ def test_without_studies_single_particles_are_exchanged(nano_model, nano_table, 
 
     def nulls(rows, names, **options):
         asked["groups"] = rows.groups
-        draws = np.ones((19, 7))
-        return {name: module.PermutedNull(np.zeros(7), draws) for name in names}
+        draws = np.ones((20, 7))
+        return {name: PermutedNull(np.zeros(7), draws) for name in names}
 
     monkeypatch.setattr(module, "permuted_nulls", nulls)
-    settings = ExplainSettings(permutations=19, background=1)
+    settings = ExplainSettings(permutations=20, background=1)
     found = explain(nano_model, nano_table, settings=settings)
     assert len(set(asked["groups"])) == len(nano_table)
     assert found["global"]["null"]["exchanged"] == "between particles"
@@ -179,6 +180,22 @@ def test_a_model_says_where_its_explanation_fails(nano_model, nano_table):
     assert found["global"]["attention"]["entropy"] == 1
 
 
+def test_what_the_latent_model_carries_is_told(model_with_latent, nano_table):
+    found = explain(model_with_latent, nano_table.head(2), settings=QUICK)
+    share = found["meta"]["share_of_prediction"]
+    assert share["latent model"] == {**dict.fromkeys(TARGETS, 0.0), "DE24": 0.6, "DE168": 0.6,
+                                     "DEmax": 0.6}  # fmt: skip
+    weights = model_with_latent.ensemble.weights[MEMBERS.index("network")]
+    assert share["network"]["KTRESmax"] == pytest.approx(weights[0], rel=1e-5)
+    assert share["network"]["DE24"] == pytest.approx(0.4 * weights[4], rel=1e-5)
+    said = model_with_latent.predict(nano_table.head(2))
+    for row, one in enumerate(found["particles"]):
+        own = one["targets"]["DE24"]
+        assert own["prediction"] == pytest.approx(said["DE24"][row], rel=1e-5)
+        whole = own["methods"]["prediction"]["log10_prediction"]
+        assert 10**whole == pytest.approx(own["prediction"], rel=1e-4)
+
+
 def test_the_entropy_of_a_map():
     even = np.full((1, 2, 3, 4), 1 / 12)
     assert attention_entropy_of(even) == pytest.approx(1)
@@ -201,8 +218,8 @@ def test_attention_of_each_particle_and_of_all(found):
 
 
 def test_what_cannot_be_asked_is_an_input_error(nano_model, nano_table, monkeypatch):
-    few = ExplainSettings(permutations=18)
-    with pytest.raises(InputError, match="Ask for 19 or more"):
+    few = ExplainSettings(permutations=19)
+    with pytest.raises(InputError, match="Ask for 20 or more"):
         explain(nano_model, nano_table, settings=few)
     monkeypatch.setattr(module, "MOST", 10)
     with pytest.raises(InputError, match="at most 10"):

@@ -9,7 +9,7 @@ import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
 from latentpk.cli.nano.opening import decimals, open_named
-from latentpk.cli.nano.options import NanoUnits, StudiesFile
+from latentpk.cli.nano.options import NanoUnits, StudiesFile, TimecourseFile
 from latentpk.cli.options import OutFile, Quiet, Seed, Threads
 from latentpk.cli.show import print_card
 from latentpk.errors import InputError
@@ -37,6 +37,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    timecourse: TimecourseFile = None,
     studies: StudiesFile = None,
     folds: Annotated[
         Folds | None,
@@ -83,7 +84,7 @@ def evaluate(
     log10; R2 is 1 - SSE / SST about the mean of the scored particles.
     """
     _check(table, model, test, cross=folds is not None or repeats is not None)
-    check_output(out, *(one for one in (table, studies, test) if one is not None))
+    check_output(out, *(one for one in (table, timecourse, studies, test) if one is not None))
     console = start(quiet=quiet, threads=threads)
     from latentpk.storage import write_file
     from latentpk.workflows.nano.evaluate import EvaluateSettings, evaluate_model
@@ -98,7 +99,7 @@ def evaluate(
         settings = EvaluateSettings(
             scheme=(folds or Folds.STUDY).value, repeats=repeats or REPEATS, seed=seed
         )
-        library = read_library(table, studies=studies)
+        library = read_library(table, timecourse=timecourse, studies=studies)
         with console.progress() as progress:
             found = cross_validate(library, settings, threads=threads, progress=progress)
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -41,8 +41,8 @@ def explain(
 ) -> None:
     """Explain each prediction of a table, and what all of them rest on, as JSON.
 
-    For every particle and target: what each property adds to the ensemble's prediction, to
-    XGBoost's and to the network's, and what the network attends to. For the whole table: mean
+    For every particle and target: what each property adds to the prediction, to that of XGBoost
+    and to that of the network, and what the network attends to. For the whole table: mean
     importance, and whether that of size and charge is more than chance gives; with --studies,
     values are exchanged between whole studies, since a property that tells studies apart looks
     important otherwise. Attributions explain the model, not biology.
@@ -85,9 +85,9 @@ def _tell(console: Console, found: dict[str, Any]) -> None:
         row = {"target": target}
         for name, one in judged.items():
             chance = "" if one["p"] is None else f" (p {one['p']:.2g})"
-            row[name] = f"{one['rank']['ensemble']} of {one['of']}{chance}"
+            row[name] = f"{one['rank']['prediction']} of {one['of']}{chance}"
         rows.append(row)
-    print_card("Rank by the ensemble; p of XGBoost's importance", {"": rows})
+    print_card("Rank in the prediction; p of XGBoost's importance", {"": rows})
     for sentence in [*whole["sentences"], whole["null"]["reason"]]:
         if sentence:
             console.say(sentence)

@@ -8,7 +8,7 @@ import typer
 from latentpk.cli.console import Console, reported, start
 from latentpk.cli.fit import check_folder
 from latentpk.cli.nano.opening import decimals
-from latentpk.cli.nano.options import NanoUnits, StudiesFile, Table
+from latentpk.cli.nano.options import NanoUnits, StudiesFile, Table, TimecourseFile
 from latentpk.cli.options import Quiet, Seed, Threads
 from latentpk.cli.show import print_card
 
@@ -20,13 +20,14 @@ def fit(
         Path,
         typer.Option(metavar="MODEL", help="The model folder to write.", show_default=False),
     ],
+    timecourse: TimecourseFile = None,
     studies: StudiesFile = None,
     seed: Seed = 0,
     threads: Threads = 1,
     units: NanoUnits = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train an ensemble on a table of particles.
+    """Train an ensemble on a table of particles, and a latent model on their courses.
 
     It predicts the four KTRES parameters and the delivery efficiencies DE24, DE168, DEmax from
     the particle's properties. With --studies its intervals hold for particles of studies it never
@@ -42,11 +43,19 @@ def fit(
 
     check_units(units)
     with console.progress() as progress:
-        model = NanoModel.fit(table, studies=studies, seed=seed, threads=threads, progress=progress)
+        model = NanoModel.fit(
+            table, timecourse=timecourse, studies=studies, seed=seed, threads=threads,
+            progress=progress,
+        )  # fmt: skip
     known, scored = model.card["rows"], model.card["judged"]
     console.say(f"{table}: {known} particles, weights and intervals judged on {scored}")
     console.notices(model.notices)
     _tell(console, model.card["r2"], model.card["targets"])
+    if (latent := model.card.get("latent")) is not None:
+        console.say(
+            f"latent model: {latent['measurements']} measurements of {latent['courses']} courses; "
+            f"they are of {latent['measured']}; share of delivery {latent['share_of_delivery']}"
+        )
     for sign in model.warnings:
         console.warn(sign)
     model.save(out)
@@ -57,7 +66,7 @@ def _tell(
     console: Console, scores: dict[str, dict[str, float | None]], units: dict[str, str]
 ) -> None:
     """The ensemble's R2 beside its best member's."""
-    members = [name for name in scores if name != "ensemble"]
+    members = [name for name in scores if not name.startswith("ensemble")]
     rows = []
     for target, own in scores["ensemble"].items():
         best = max(members, key=lambda name: scores[name][target] or -9.0)

@@ -1,7 +1,8 @@
-"""`latentpk nano`: fit, predict, evaluate, explain, design."""
+"""`latentpk nano`: fit, predict, course, evaluate, explain, design."""
 
 import typer
 
+from latentpk.cli.nano.course import course
 from latentpk.cli.nano.design import design
 from latentpk.cli.nano.evaluate import evaluate
 from latentpk.cli.nano.explain import explain
@@ -15,10 +16,17 @@ nano = typer.Typer(
     rich_markup_mode="rich",
 )
 
-FIT = "latentpk nano fit particles.csv --studies studies.csv --out ours.model"
+FIT = (
+    "latentpk nano fit particles.csv --timecourse courses.csv --studies studies.csv "
+    "--out ours.model"
+)
 PREDICT = (
     "latentpk nano predict particles.csv --out predicted.csv; "
     "latentpk nano predict ours.model particles.csv --out predicted.csv"
+)
+COURSE = (
+    "latentpk nano course particles.csv --observed early.csv --times 0:168:1 --out course.csv "
+    "--plots plots"
 )
 EVALUATE = (
     "latentpk nano evaluate particles.csv --studies studies.csv --folds study --out results.json; "
@@ -35,6 +43,7 @@ DESIGN = (
 
 nano.command(epilog=f"Example: {FIT}")(fit)
 nano.command(epilog=f"Example: {PREDICT}")(predict)
+nano.command(epilog=f"Example: {COURSE}")(course)
 nano.command(epilog=f"Example: {EVALUATE}")(evaluate)
 nano.command(epilog=f"Example: {EXPLAIN}")(explain)
 nano.command(epilog=f"Example: {DESIGN}")(design)

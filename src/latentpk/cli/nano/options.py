@@ -24,6 +24,16 @@ StudiesFile = Annotated[
         show_default=False,
     ),
 ]
+TimecourseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--timecourse",
+        metavar="TC.csv",
+        help="What was measured in tumors: ID, TIME (h), TUMOR (%ID). The latent model learns from "
+        "it: delivery on unseen studies, courses, and updates by early measurements.",
+        show_default=False,
+    ),
+]
 NanoUnits = Annotated[
     str | None,
     typer.Option(

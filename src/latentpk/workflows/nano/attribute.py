@@ -1,18 +1,20 @@
 """What each property adds to each prediction of a particle model, by three ways of asking.
 
-- `xgboost`: exact Shapley values of the boosted trees.
-- `network`: integrated gradients, the mean over all networks, from the mean of the training
-  particles' columns. What a knowledge feature adds is split evenly among the properties it is
-  computed from, so that the sums are of properties alone; it is kept by feature too.
-- `ensemble`: sampled Shapley values of what is predicted, the weighted mean of all members, from
-  the mean prediction of some training particles.
+- `prediction`: sampled Shapley values of what is predicted, from the mean prediction of some
+  training particles: the weighted mean of all members, joined by the latent model's PBPK course
+  where there is one. The mouse goes with what it belongs to: the tumor's blood flow, volume and
+  blood with the tumor's size.
+- `xgboost`: exact Shapley values of the boosted trees, a member of the ensemble.
+- `network`: integrated gradients, the mean over the ensemble's networks, from the mean of the
+  training particles' columns. What a knowledge feature adds is split evenly among the properties
+  it is computed from, so that the sums are of properties alone; it is kept by feature too.
 
 All are on the log10 scale, so that a contribution of 0.3 is a factor of 2, and all sum to their own
 prediction minus their own base.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -23,14 +25,19 @@ from latentpk.models.attribution import (
     integrated_gradients,
     shapley_values,
 )
-from latentpk.models.descriptors import Descriptors, Properties
-from latentpk.models.ensemble import MEMBERS, Ensemble, Learner
+from latentpk.models.descriptors import NUMBERS, Descriptors, Properties
+from latentpk.models.ensemble import Ensemble, Learner
+from latentpk.models.tumor import Mouse
 from latentpk.views.particle import FEATURES
 from latentpk.workflows.nano.importance import by_property
+from latentpk.workflows.nano.model import NanoModel
+from latentpk.workflows.nano.table import USUAL
 
 Progress = Callable[[int, int, str], None]
 NAMED = {"ACTIVE": "TS", "SPHERE": "SHAPE"}  # what the knowledge view calls otherwise
 BLOCK = 256  # particles explained at once
+# Of `Mouse`, whose columns follow the numbers: flow, volume and blood are the tumor's, then weight
+GOES_WITH = {"tumor size": (0, 1, 2), "body weight": (3,)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +66,9 @@ class Method:
 
 
 def attribute(
-    ensemble: Ensemble,
+    model: NanoModel,
     known: Properties,
+    mouse: Mouse,
     *,
     background: int,
     seed: int,
@@ -69,17 +77,19 @@ def attribute(
     """Ask in every way.
 
     Args:
-        ensemble: The model.
+        model: The model.
         known: Particles to explain.
-        background: Training particles that the ensemble's predictions are compared with.
+        mouse: Their mice.
+        background: Training particles that predictions are compared with.
         seed: Of their choice and the orders.
         progress: Called with (done, total, label).
 
     Returns:
         By name.
     """
-    rng = np.random.default_rng(seed)
+    ensemble = model.ensemble
     seen = len(ensemble.domain.known)
+    rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(seen, size=min(background, seen), replace=False))
     others = ensemble.domain.known.take(rows)
     starts = range(0, len(known), BLOCK)
@@ -87,10 +97,11 @@ def attribute(
     for done, start in enumerate(starts):
         if progress is not None:
             progress(done, len(starts), "contributions")
-        block = known.take(np.arange(start, min(start + BLOCK, len(known))))
+        rows = np.arange(start, min(start + BLOCK, len(known)))
+        block = known.take(rows)
         found.append(
             {
-                "ensemble": _of_ensemble(ensemble, block, others, seed=seed),
+                "prediction": _of_prediction(model, block, mouse.take(rows), others, seed=seed),
                 "xgboost": _of_boosters(ensemble, block),
                 "network": _of_networks(ensemble, block),
             }
@@ -98,6 +109,14 @@ def attribute(
     if progress is not None:
         progress(len(starts), len(starts), "contributions")
     return {name: _joined([one[name] for one in found]) for name in found[0]}
+
+
+def usual_mouse(known: Properties) -> Mouse:
+    """Mice that nothing is known of but what particles' properties tell."""
+    tumor, body = (np.exp(known.number[:, NUMBERS.index(name)]) for name in ("TW", "BW"))
+    share = np.where(np.isnan(tumor / body), 0.01, tumor / body)
+    flow, blood = (np.full(len(known), USUAL[name]) for name in ("QTC", "BVT"))
+    return Mouse(flow, np.clip(share, 1e-5, 0.4), blood, body / 1000)
 
 
 def attention_map(
@@ -169,15 +188,23 @@ def shares(descriptors: Descriptors) -> Float[np.ndarray, "knowledge feature"]:
     return np.array([[(f in own) / len(own) for f in descriptors.features] for own in needs])
 
 
-def _of_ensemble(ensemble: Ensemble, known: Properties, others: Properties, *, seed: int) -> Method:
+def _of_prediction(
+    model: NanoModel, known: Properties, mouse: Mouse, others: Properties, *, seed: int
+) -> Method:
     def predict(rows: Properties) -> Float[np.ndarray, "row target"]:
-        members = ensemble.members(rows)  # without intervals, which nobody asks for here
-        stacked = np.stack([members[name] for name in MEMBERS])
-        mean = np.einsum("mrt,mt->rt", stacked, ensemble.weights)
-        return mean * ensemble.scale + ensemble.center
+        number, own = np.split(rows.number, [len(NUMBERS)], axis=1)
+        return model.predict_known(Properties(number, rows.code), Mouse(*own.T)).median
 
-    added, base = shapley_values(predict, known, others, list(PLAYERS.values()), seed=seed)
-    return Method(predict(known), base, None, added)
+    players = [replace(player, further=GOES_WITH.get(name, ())) for name, player in PLAYERS.items()]
+    whole = _with_mouse(known, mouse)
+    added, base = shapley_values(
+        predict, whole, _with_mouse(others, usual_mouse(others)), players, seed=seed
+    )
+    return Method(predict(whole), base, None, added)
+
+
+def _with_mouse(known: Properties, mouse: Mouse) -> Properties:
+    return Properties(np.column_stack([known.number, *mouse]), known.code)
 
 
 def _joined(parts: list[Method]) -> Method:

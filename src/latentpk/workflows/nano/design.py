@@ -18,16 +18,18 @@ from scipy.stats import norm
 
 from latentpk.models.descriptors import LEVELS, NUMBERS, Properties, properties
 from latentpk.models.domain import CHUNK, Domain, apart
-from latentpk.models.ensemble import Ensemble
+from latentpk.models.tumor import Mouse
 from latentpk.models.uncertainty import LEVEL
+from latentpk.records.particles import Particles
 from latentpk.workflows.nano.explain import as_library, told_of
 from latentpk.workflows.nano.grid import SIGNS, Grid, candidates, make_grid
 from latentpk.workflows.nano.model import MOST, NanoModel
-from latentpk.workflows.nano.table import TARGETS, Library
+from latentpk.workflows.nano.table import TARGETS, Library, physiology
 
 Progress = Callable[[int, int, str], None]
 Target = Literal["DE24", "DE168", "DEmax"]
 SHOWN = 10  # designs told
+AT_ONCE = 4096  # designs predicted at once
 TIE = 0.1  # of the interval's half-width, within which medians are one
 NORMAL = float(norm.ppf((1 + LEVEL) / 2))  # half-widths of an interval in SDs of its error
 MESSAGE = (
@@ -70,6 +72,13 @@ class Designs:
     def inside(self) -> Bool[np.ndarray, " design"]:
         """Which lie inside the data's domain."""
         return np.array([verdict == "ok" for verdict in self.verdict], dtype=bool)
+
+    def take(self, start: int, count: int) -> "Designs":
+        """Some that follow each other."""
+        rows = slice(start, start + count)
+        known = Properties(self.known.number[rows], self.known.code[rows])
+        median, half = self.median[rows], self.half[rows]
+        return Designs(known, median, half, self.verdict[rows], self.reason[rows], self.near[rows])
 
     def number(self, name: str) -> Float[np.ndarray, " design"]:
         """A number, as `Properties` holds it."""
@@ -117,13 +126,13 @@ def design(
     """
     library = as_library(table, studies)
     particles, grid = library.particles, grid or make_grid()
-    known = properties(particles)
-    rows = []
-    for row, name in enumerate(particles.ids):
+    rows: list[dict[str, Any]] = []
+    step = max(AT_ONCE // len(grid), 1)
+    for start in range(0, len(particles), step):
         if progress is not None:
-            progress(row, len(particles), "designs")
-        own = known.take(np.array([row]))
-        rows.append({"id": name} | _ranked(model.ensemble, own, grid, target))
+            progress(start, len(particles), "designs")
+        some = np.arange(start, min(start + step, len(particles)))
+        rows += _answers(model, particles, some, grid, target)
     if progress is not None:
         progress(len(particles), len(particles), "designs")
     units = {"HD": "nm", "ZETA": "mV", "median": TARGETS[target], "lo": TARGETS[target]}
@@ -147,18 +156,18 @@ def design(
     }
 
 
-def predict_designs(ensemble: Ensemble, known: Properties, target: str) -> Designs:
-    """Predict designs and judge where they lie."""
-    found = ensemble.predict(known)
-    column = ensemble.targets.index(target)
-    judged = ensemble.domain.judge(known)
+def predict_designs(model: NanoModel, known: Properties, mouse: Mouse, target: str) -> Designs:
+    """Predict designs, each in its mouse, and judge where they lie."""
+    found = model.predict_known(known, mouse)
+    domain, column = model.ensemble.domain, model.ensemble.targets.index(target)
+    judged = domain.judge(known)
     return Designs(
         known,
         found.median[:, column],
         found.half[:, column],
         tuple(verdict for verdict, _ in judged),
         tuple(reason for _, reason in judged),
-        _near(ensemble.domain, known),
+        _near(domain, known),
     )
 
 
@@ -191,9 +200,27 @@ def _near(domain: Domain, known: Properties) -> Int[np.ndarray, " design"]:
 # As JSON values
 
 
-def _ranked(ensemble: Ensemble, own: Properties, grid: Grid, target: str) -> dict[str, Any]:
-    now = predict_designs(ensemble, own, target)
-    all_of = predict_designs(ensemble, candidates(own, grid, ensemble.domain.known), target)
+def _answers(
+    model: NanoModel, particles: Particles, rows: np.ndarray, grid: Grid, target: str
+) -> list[dict[str, Any]]:
+    """Some particles, whose designs are predicted at once."""
+    known, seen = properties(particles), model.ensemble.domain.known
+    parts = []
+    for row in rows:
+        own = known.take(np.array([row]))
+        parts += [own, candidates(own, grid, seen)]
+    number, code = (np.concatenate(one) for one in zip(*parts, strict=True))
+    size = 1 + len(grid)
+    mouse = physiology(particles).take(np.repeat(rows, size))
+    found = predict_designs(model, Properties(number, code), mouse, target)
+    return [
+        {"id": particles.ids[row]}
+        | _ranked(found.take(size * k, 1), found.take(size * k + 1, len(grid)), grid, target)
+        for k, row in enumerate(rows)
+    ]
+
+
+def _ranked(now: Designs, all_of: Designs, grid: Grid, target: str) -> dict[str, Any]:
     inside = np.flatnonzero(all_of.inside)
     order = inside[np.argsort(-all_of.median[inside], kind="stable")]
     ties = tie_groups(all_of.median[order], all_of.half[order])
@@ -296,7 +323,9 @@ def _reasons(
         f"{apart_by}; the 90 % interval of the best one alone spans a factor of "
         f"{_plain(10 ** (2 * found.half[best]))}."
     )
-    if ties.count(1) > 1:
+    if ties.count(1) == len(order):
+        told.append(f"All {len(order)} are a tie: the model does not tell them apart.")
+    elif ties.count(1) > 1:
         told.append(f"The best {ties.count(1)} are a tie: choose among them for other reasons.")
     if now.verdict[0] != "ok":
         told.append(

@@ -13,7 +13,7 @@ from pydantic import Field
 from latentpk.errors import InputError, Problem
 from latentpk.evaluate.compare import corrected_t, holm
 from latentpk.evaluate.scores import coverage, interval_score, mae, r2, rmse
-from latentpk.inference.blending import blend, cross_blend
+from latentpk.inference.blending import cross_weigh, weigh
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.ensemble import EnsembleSettings, Inner, Rows, fit_ensemble
 from latentpk.inference.folds import make_folds
@@ -22,8 +22,8 @@ from latentpk.models.config import Frozen
 from latentpk.models.descriptors import LEVELS, Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble
 from latentpk.models.tumor import Mouse
-from latentpk.workflows.nano.model import NanoModel, failure_signs, inner_scores, optimism
-from latentpk.workflows.nano.table import Library, measured_rows, training_rows
+from latentpk.workflows.nano.model import ALONE, NanoModel, failure_signs, inner_scores, optimism
+from latentpk.workflows.nano.table import Library, measured_rows, physiology, training_rows
 from latentpk.workflows.nano.tumor import Joined, Measured, expected_delivery, join, measure
 from latentpk.workflows.nano.update import Case, Later, join_later, predict_later, score_later
 
@@ -35,7 +35,6 @@ COMBINED: dict[str, tuple[str, ...]] = {
     "ensemble": MEMBERS,
 }
 MODELS = (*MEMBERS, *COMBINED)
-ALONE = "ensemble without latent"  # where courses let a latent model join
 SCORES = (
     "r2", "r2_sd", "rmse", "mae", "coverage90", "width90", "interval_score90", "p_vs_ensemble",
 )  # fmt: skip
@@ -178,9 +177,10 @@ def run_folds(
         return found
 
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
-    # Filters are the process's: what one thread ignores, another would bring back.
-    with warnings.catch_warnings():
+    # Both are the process's: what one thread set, another would bring back.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, jobs))
@@ -267,9 +267,9 @@ def _combined(
         return found[name], inner.found[name]
     names = COMBINED[name]
     stacked = inner.stacked(names)
-    weights = blend(stacked, inner.truth)
+    weights = weigh(stacked, inner.truth, inner.fold)
     middle = np.einsum("mrt,mt->rt", np.stack([found[one] for one in names]), weights)
-    return middle, cross_blend(stacked, inner.truth, inner.fold)
+    return middle, cross_weigh(stacked, inner.truth, inner.fold)
 
 
 def _with_folds(rows: Rows, settings: EvaluateSettings) -> tuple[EvaluateSettings, tuple[str, ...]]:
@@ -463,21 +463,24 @@ def evaluate_model(model: NanoModel, library: Library) -> dict[str, Any]:
             "warnings": signs,
             "notices": [*library.notices, *told],
         },
-        "targets": score_model(ensemble, rows),
+        "targets": score_model(model, rows, physiology(library.particles).take(rows.groups)),
     }
 
 
-def score_model(ensemble: Ensemble, rows: Rows) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Score a fitted ensemble and its members on an independent set.
+def score_model(
+    model: NanoModel, rows: Rows, mouse: Mouse
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Score a fitted model and its members on an independent set.
 
     Args:
-        ensemble: The model.
+        model: The model.
         rows: Particles it never saw, with their targets, NaN where one is missing.
+        mouse: Their mice.
 
     Returns:
         Scores by target and model, None where there is none; intervals of the ensemble alone.
     """
-    found = ensemble.predict(rows.known)
+    found = model.predict_known(rows.known, mouse)
     everything = {**found.members, "ensemble": found.median}
     scores: dict[str, dict[str, dict[str, float | None]]] = {}
     for k, target in enumerate(rows.targets):
@@ -486,6 +489,7 @@ def score_model(ensemble: Ensemble, rows: Rows) -> dict[str, dict[str, dict[str,
         scores[target] = {
             name: _scored(truth, middle[own, k : k + 1], half if name == "ensemble" else None)
             for name, middle in everything.items()
+            if not np.isnan(middle[:, k]).any()  # the latent model has its own KTRES
         }
     return scores
 

@@ -18,27 +18,38 @@ from latentpk.models.attribution import PLAYERS
 from latentpk.models.config import Frozen
 from latentpk.models.descriptors import LEVELS, NUMBERS, Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble
+from latentpk.models.joint import DELIVERED
 from latentpk.records.particles import Particles
-from latentpk.views.particle import BY_NAME, FEATURES
-from latentpk.workflows.nano.attribute import NAMED, Method, attention_map, attribute
-from latentpk.workflows.nano.importance import PermutedNull, permuted_nulls
+from latentpk.views.particle import BY_NAME
+from latentpk.workflows.nano.attribute import Method, attention_map, attribute
+from latentpk.workflows.nano.importance import permuted_nulls
 from latentpk.workflows.nano.model import EVEN, NanoModel
-from latentpk.workflows.nano.table import TARGETS, Library, read_library, training_rows
+from latentpk.workflows.nano.ranks import (
+    JUDGED,
+    compare_with_knowledge,
+    rank_properties,
+    rounded,
+    told_null,
+)
+from latentpk.workflows.nano.table import (
+    TARGETS,
+    Library,
+    physiology,
+    read_library,
+    training_rows,
+)
 
 Progress = Callable[[int, int, str], None]
 MOST = 2000  # particles in one answer
-CHANCE = 0.05
-FEWEST = 19  # permutations, below which no p could be as small as that
-DIGITS = 6
-JUDGED = ("size", "charge", "tumor size")
+FEWEST = 20  # permutations, below which no p could be below 0.05
 MESSAGE = (
     "Contributions say what this model does with the properties, not what happens in a tumor: a "
     "property may stand for another that goes with it in the published studies. None of them is a "
     "causal effect."
 )
 METHODS = {
-    "ensemble": "sampled Shapley values of the prediction itself, from the mean prediction of some "
-    "training particles",
+    "prediction": "sampled Shapley values of the prediction itself, from the mean prediction of "
+    "some training particles",
     "xgboost": "exact Shapley values of the boosted trees, one member of the ensemble",
     "network": "integrated gradients, the mean over networks, from the mean of the training "
     "particles; knowledge features split evenly among the properties they are computed from",
@@ -50,12 +61,12 @@ class ExplainSettings(Frozen):
 
     Attributes:
         permutations: Times that a property is mixed up for the null; 0 leaves the null out.
-        background: Training particles that the ensemble's predictions are compared with.
+        background: Training particles that predictions are compared with.
         seed: Of permutations and orders.
     """
 
     permutations: int = Field(default=49, ge=0)
-    background: int = Field(default=16, ge=1)
+    background: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
 
 
@@ -101,8 +112,9 @@ def explain(
         raise InputError([Problem("the table", found, rule, "Split it")], source="the table")
     known = properties(particles)
     methods = attribute(
-        ensemble, known, background=settings.background, seed=settings.seed, progress=progress
-    )
+        model, known, physiology(particles), background=settings.background, seed=settings.seed,
+        progress=progress,
+    )  # fmt: skip
     maps = attention_map(ensemble, known)
     rows, why = _judged_rows(library, settings)
     nulls = {}
@@ -118,9 +130,9 @@ def explain(
         "global": {
             "particles": len(particles),
             "importance": _importance(methods, ensemble),
-            "ranks": _ranks(methods, nulls, ensemble.targets),
-            "null": _null(library, rows, nulls, why),
-            "sentences": _summaries(nulls, ensemble.targets),
+            "ranks": rank_properties(methods, nulls, ensemble.targets),
+            "null": told_null(library, rows, nulls, why),
+            "sentences": compare_with_knowledge(nulls, ensemble.targets),
             "attention": _attention(maps, ensemble.targets),
         },
         "particles": _particles(model, particles, methods, maps),
@@ -164,19 +176,29 @@ def _judged_rows(library: Library, settings: ExplainSettings) -> tuple[Rows | No
 
 
 def _meta(model: NanoModel, library: Library, settings: ExplainSettings) -> dict[str, Any]:
-    weights = dict(zip(MEMBERS, model.ensemble.weights, strict=True))
+    targets = model.ensemble.targets
     return {
         "what": MESSAGE,
         "model": model.card.get("hashes", {}),
         "scale": "log10 of the target: a contribution of 0.3 is a factor of 2, of -0.3 a half",
         "methods": METHODS,
-        "weights": {
-            name: _by(model.ensemble.targets, weights[name]) for name in ("xgboost", "network")
+        "share_of_prediction": {
+            name: _by(targets, share) for name, share in _carried(model).items()
         },
         "properties": {name: list(player.features) for name, player in PLAYERS.items()},
         "notices": told_of(model, library),
         "settings": settings.model_dump(mode="json"),
     }
+
+
+def _carried(model: NanoModel) -> dict[str, Float[np.ndarray, " target"]]:
+    """How much of the prediction each explained member and the latent model carry."""
+    latent = np.zeros(len(model.ensemble.targets))
+    if model.joint is not None:
+        latent[[model.ensemble.targets.index(name) for name in DELIVERED]] = model.joint.share
+    weights = dict(zip(MEMBERS, model.ensemble.weights, strict=True))
+    own = {name: weights[name] * (1 - latent) for name in ("xgboost", "network")}
+    return own | {"latent model": latent}
 
 
 def _warnings(model: NanoModel, maps: np.ndarray | None, known: Properties) -> list[str]:
@@ -187,13 +209,13 @@ def _warnings(model: NanoModel, maps: np.ndarray | None, known: Properties) -> l
             f"Attention over these particles is nearly uniform (entropy {entropy:.3f} of the "
             "largest): the maps tell nothing of single features."
         )
-    weights = dict(zip(MEMBERS, model.ensemble.weights, strict=True))
-    carried = weights["xgboost"] + weights["network"]
+    shares = _carried(model)
+    carried = shares["xgboost"] + shares["network"]
     if carried.max() < 0.5:
         found.append(
             f"XGBoost and the network carry {100 * carried.min():.0f} to "
-            f"{100 * carried.max():.0f} % of the ensemble's prediction: their contributions say "
-            "little of it. Read those of the ensemble."
+            f"{100 * carried.max():.0f} % of the predictions: their contributions say little of "
+            "them. Read those of the prediction itself."
         )
     judged = [verdict for verdict, _ in model.ensemble.domain.judge(known)]
     outside = len(judged) - judged.count("ok")
@@ -227,96 +249,12 @@ def _importance(methods: Mapping[str, Method], ensemble: Ensemble) -> dict[str, 
     }
 
 
-def _ranks(
-    methods: Mapping[str, Method], nulls: Mapping[str, PermutedNull], targets: Sequence[str]
-) -> dict[str, Any]:
-    """The place of each judged property among all, and what chance would give."""
-    size = {name: np.mean(np.abs(one.properties), axis=0) for name, one in methods.items()}
-    names = list(PLAYERS)
-    found: dict[str, Any] = {}
-    for k, target in enumerate(targets):
-        found[target] = {}
-        for name in JUDGED:
-            own = names.index(name)
-            rank = {m: int(1 + np.sum(s[k] > s[k, own])) for m, s in size.items()}
-            one = nulls.get(name)
-            found[target][name] = {
-                "rank": rank,
-                "of": len(names),
-                "importance": None if one is None else _rounded(one.importance[k]),
-                "null_95": None if one is None else _rounded(one.quantile[k]),
-                "p": None if one is None else _rounded(one.p[k]),
-                "agrees": None if one is None else bool(one.p[k] < CHANCE),
-                "sentence": _sentence(name, target, rank, len(names), one, k),
-            }
-    return found
-
-
-def _sentence(
-    name: str, target: str, rank: Mapping[str, int], of: int, null: PermutedNull | None, k: int
-) -> str:
-    places = ", ".join(f"{place} in {method}" for method, place in rank.items())
-    start = f"{target}: of {of} properties, {name} ranks {places}; "
-    if null is None:
-        return start + "it was not compared with chance."
-    against = (
-        f"importance {null.importance[k]:.2g} against {null.quantile[k]:.2g} by chance, "
-        f"p {null.p[k]:.2g}"
-    )
-    if null.p[k] < CHANCE:
-        return start + f"XGBoost makes more of it than chance gives ({against}): knowledge agrees."
-    return start + (
-        f"XGBoost makes no more of it than chance gives ({against}): these data do not show what "
-        "knowledge says."
-    )
-
-
-def _summaries(nulls: Mapping[str, PermutedNull], targets: Sequence[str]) -> list[str]:
-    """One sentence for each judged property: where data and prior knowledge agree."""
-    found = []
-    for name, null in nulls.items():
-        own = PLAYERS[name].features
-        sources = {f.source for f in FEATURES if {NAMED.get(n, n) for n in f.needs} & {*own}}
-        shown = [t for t, p in zip(targets, null.p, strict=True) if p < CHANCE]
-        silent = [t for t in targets if t not in shown]
-        start = f"Knowledge says that {name} matters ({'; '.join(sorted(sources))}). "
-        seen = f"The data show it for {', '.join(shown)}" if shown else "The data do not show it"
-        rest = f"; not for {', '.join(silent)}." if shown and silent else "."
-        found.append(start + seen + (rest if shown else f" for any of {', '.join(silent)}."))
-    if found:
-        found.append(
-            "Not shown is not disproved: the targets are weakly known, and properties go together. "
-            f"{len(nulls) * len(targets)} comparisons were made: expect "
-            f"{CHANCE * len(nulls) * len(targets):.1f} below {CHANCE:g} by chance alone."
-        )
-    return found
-
-
-def _null(
-    library: Library, rows: Rows | None, nulls: Mapping[str, PermutedNull], why: str
-) -> dict[str, Any]:
-    if rows is None:
-        return {"method": None, "reason": f"Not compared with chance: {why}."}
-    grouped = library.studies is not None
-    return {
-        "method": "XGBoost fitted again with the property's values exchanged",
-        "exchanged": "between whole studies" if grouped else "between particles",
-        "reason": ""
-        if grouped
-        else "Values were exchanged between single particles: a property that only tells studies "
-        "apart looks important so. Pass the studies.",
-        "rows": len(rows.known),
-        "permutations": len(next(iter(nulls.values())).draws),
-        "smallest_p": _rounded(1 / (1 + len(next(iter(nulls.values())).draws))),
-    }
-
-
 def _attention(maps: np.ndarray | None, targets: Sequence[str]) -> dict[str, Any] | None:
     if maps is None:
         return None
     mean = maps.mean(axis=0)
     return {
-        "entropy": _rounded(attention_entropy_of(maps)),
+        "entropy": rounded(attention_entropy_of(maps)),
         "raw": [*NUMBERS, *LEVELS],
         "knowledge": list(BY_NAME),
         "map": {target: _matrix(mean[k]) for k, target in enumerate(targets)},
@@ -338,9 +276,9 @@ def _particles(
         for k, target in enumerate(targets):
             by_target[target] = {
                 "unit": TARGETS[target],
-                "prediction": _rounded(said[target]),
-                "lo": _rounded(said[f"{target}_LO"]),
-                "hi": _rounded(said[f"{target}_HI"]),
+                "prediction": rounded(said[target]),
+                "lo": rounded(said[f"{target}_LO"]),
+                "hi": rounded(said[f"{target}_HI"]),
                 "methods": {
                     name: _contributions(one, row, k, features) for name, one in methods.items()
                 },
@@ -364,8 +302,8 @@ def _contributions(
 ) -> dict[str, Any]:
     own = {} if method.features is None else _by(features, method.features[row, target])
     return {
-        "log10_prediction": _rounded(method.prediction[row, target]),
-        "log10_base": _rounded(method.base[target]),
+        "log10_prediction": rounded(method.prediction[row, target]),
+        "log10_base": rounded(method.base[target]),
         "properties": _by(list(PLAYERS), method.properties[row, target]),
         "features": own,
         "gap": float(f"{method.gap[row, target]:.1e}"),
@@ -373,12 +311,8 @@ def _contributions(
 
 
 def _by(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
-    return {name: _rounded(value) for name, value in zip(names, values, strict=True)}
+    return {name: rounded(value) for name, value in zip(names, values, strict=True)}
 
 
 def _matrix(values: Float[np.ndarray, "raw knowledge"]) -> list[list[float]]:
     return [[float(f"{value:.3g}") for value in row] for row in values]
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")

@@ -13,11 +13,13 @@ from jaxtyping import Float
 
 from latentpk import __version__
 from latentpk.errors import ArtifactError
+from latentpk.evaluate.scores import r2
+from latentpk.inference.blending import cross_weigh
 from latentpk.inference.ensemble import EnsembleSettings, Inner, fit_ensemble
-from latentpk.models.descriptors import properties
+from latentpk.models.descriptors import Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble, Prediction, from_parts, to_parts
 from latentpk.models.joint import Joint
-from latentpk.models.tumor import TumorModel
+from latentpk.models.tumor import Mouse, TumorModel
 from latentpk.records.particles import Particles, read_particles
 from latentpk.storage import read_bundle, write_bundle
 from latentpk.workflows.nano.table import (
@@ -31,6 +33,7 @@ from latentpk.workflows.nano.tumor import Joined, expected_delivery, join, measu
 
 Progress = Callable[[int, int, str], None]
 KIND, SCHEMA = "nano-model", 1
+ALONE = "ensemble without latent"  # where courses let a latent model join
 CARD = {"hashes": dict, "notices": list, "warnings": list}  # of a card, at least
 MOST = {"DE24": 100.0, "DE168": 100.0, "DEmax": 100.0}  # %ID
 GAP = 0.15  # of R2 between inner and outer folds, above which tuning has fooled itself
@@ -92,7 +95,12 @@ class NanoModel:
             measured = measure(library, kept, seed=seed, threads=threads, progress=progress)
             joined = join(fitted, rows, measured, settings.tumor, seed=seed, progress=progress)
         ensemble, inner = fitted
-        card = _card(library, ensemble, inner, told, seed=seed, settings=settings)
+        scores = inner_scores(ensemble, inner)
+        if joined is not None:
+            scores[ALONE] = scores["ensemble"]
+            scores["ensemble"] = r2(inner.truth, joined.found)
+        card = _card(library, ensemble, scores, told, seed=seed, settings=settings)
+        card["judged"] = len(inner.truth)
         if joined is None:
             return NanoModel(ensemble, card)
         joint = joined.joint
@@ -110,10 +118,13 @@ class NanoModel:
 
     def prediction(self, particles: Particles) -> Prediction:
         """Predict particles on log10: by the ensemble, and the latent model where there is one."""
-        known = properties(particles)
+        return self.predict_known(properties(particles), physiology(particles))
+
+    def predict_known(self, known: Properties, mouse: Mouse) -> Prediction:
+        """The same of particles as numbers, each in its mouse."""
         if self.joint is None:
             return self.ensemble.predict(known)
-        delivered = expected_delivery(self.joint.latent, known, physiology(particles))
+        delivered = expected_delivery(self.joint.latent, known, mouse)
         return self.joint.predict(self.ensemble, known, delivered)
 
     def predict(self, table: str | Path | Particles | Any) -> pl.DataFrame:
@@ -229,11 +240,8 @@ def latent_card(joined: Joined, library: Library) -> dict[str, Any]:
 
 def inner_scores(ensemble: Ensemble, inner: Inner) -> dict[str, Float[np.ndarray, " target"]]:
     """R2 of each member and of the ensemble on inner folds."""
-    from latentpk.evaluate.scores import r2
-    from latentpk.inference.blending import cross_blend
-
     scores = {name: r2(inner.truth, inner.found[name]) for name in MEMBERS}
-    blended = cross_blend(inner.stacked(MEMBERS), inner.truth, inner.fold)
+    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
     return scores | {"ensemble": r2(inner.truth, blended)}
 
 
@@ -278,7 +286,7 @@ def failure_signs(
             f"Attention is nearly uniform (entropy {entropy:.3f} of the largest): the network "
             "does not tell knowledge features apart."
         )
-    own, members = scores["ensemble"], [one for one in scores if one != "ensemble"]
+    own, members = scores["ensemble"], [one for one in scores if not one.startswith("ensemble")]
     for k, name in enumerate(targets):
         best = max(members, key=lambda one: scores[one][k])
         if scores[best][k] > own[k] + 0.01:
@@ -310,14 +318,13 @@ def rounded(value: float) -> float | None:
 def _card(
     library: Library,
     ensemble: Ensemble,
-    inner: Inner,
+    scores: Mapping[str, Float[np.ndarray, " target"]],
     told: tuple[str, ...],
     *,
     seed: int,
     settings: EnsembleSettings,
 ) -> dict[str, Any]:
     origin = library.studies
-    scores = inner_scores(ensemble, inner)
     entropy = attention_entropy(ensemble)
     grouped = origin is not None
     basis = (
@@ -330,7 +337,6 @@ def _card(
         "what": "nanoparticles' tumor pharmacokinetics from their properties",
         "targets": dict(TARGETS),
         "rows": len(ensemble.domain.known),
-        "judged": len(inner.truth),
         "studies": len(set(origin.groups.tolist())) if origin is not None else None,
         "calibrated": basis,
         "r2": {

@@ -74,12 +74,14 @@ class Joined(NamedTuple):
         told: What training chose.
         unseen: Where members that did not see a row place it, of the scored rows.
         delivered: log10 of the delivery there.
+        found: The joined model's standardized predictions of those rows.
     """
 
     joint: Joint
     told: Told
     unseen: Float[np.ndarray, "row latent"]
     delivered: Float[np.ndarray, "row delivered"]
+    found: Float[np.ndarray, "row target"]
 
 
 def join(
@@ -97,8 +99,8 @@ def join(
     )
     unseen = trained.unseen_location(rows.known)
     delivered = delivery_at(unseen, measured.mouse)[rows.scored]
-    joint = fit_joint(*fitted, trained.model, delivered)
-    return Joined(joint, trained.told, unseen[rows.scored], delivered)
+    joint, found = fit_joint(*fitted, trained.model, delivered)
+    return Joined(joint, trained.told, unseen[rows.scored], delivered, found)
 
 
 def expected_delivery(

@@ -1,0 +1,77 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latentpk import precision
+from latentpk.inference.tumor_bank import fill_bank
+from latentpk.inference.tumor_training import TumorSettings, _course, _Own, _train_one, train_tumor
+from latentpk.models.multiview import NetworkConfig
+from latentpk.workflows.nano.table import known_of, physiology, read_library
+
+SETTINGS = TumorSettings(folds=3, width=4, steps=20, decays=(0.03,))
+
+
+@pytest.fixture(scope="module")
+def case(nano_table, nano_courses, nano_studies, few_points):
+    library = read_library(nano_table, timecourse=nano_courses, studies=nano_studies)
+    bank = fill_bank(library.courses, physiology(library.particles), seed=0)
+    return known_of(library.particles), bank, library.studies.groups
+
+
+@pytest.fixture(scope="module")
+def trained(case):
+    return train_tumor(*case, SETTINGS, seed=0)
+
+
+def test_tissue_was_measured(trained):
+    assert trained.told.assay == "tissue"
+    assert trained.told.assays["tissue"] > trained.told.assays["tissue+blood"]
+
+
+def test_the_error_is_found(case):
+    found = train_tumor(*case, TumorSettings(folds=3, width=4, steps=150, decays=(1.0,)), seed=0)
+    assert 0.15 < found.model.sigma < 0.6  # 0.3 in truth; few points blur it
+
+
+def test_same_seed_same_bits(case, trained):
+    again = train_tumor(*case, SETTINGS, seed=0)
+    np.testing.assert_array_equal(again.model.weights, trained.model.weights)
+    other = train_tumor(*case, SETTINGS, seed=1)
+    assert not np.array_equal(other.model.weights, trained.model.weights)
+
+
+def test_a_row_is_placed_by_members_that_did_not_see_it(case, trained):
+    known = case[0]
+    everywhere, unseen = trained.model.location(known), trained.unseen_location(known)
+    for row in (0, 7, 30):
+        members = np.flatnonzero(trained.member == trained.fold[row])
+        np.testing.assert_allclose(unseen[row], everywhere[members, row].mean(axis=0))
+
+
+def test_groups_are_never_on_both_sides(case, trained):
+    for group in np.unique(case[2]):
+        assert len(set(trained.fold[case[2] == group])) == 1
+
+
+def test_a_row_that_a_member_left_out_does_not_change_it(case, trained):
+    known, bank, groups = case
+    row = int(np.flatnonzero(trained.fold == 0)[0])
+    changed = bank._replace(log_seen=bank.log_seen.copy())
+    changed.log_seen[row] += 3.0
+    again = train_tumor(known, changed, groups, SETTINGS, seed=0)
+    own = trained.member == 0
+    np.testing.assert_array_equal(again.model.typical[own], trained.model.typical[own])
+    assert not np.array_equal(again.model.typical[~own], trained.model.typical[~own])
+
+
+def test_training_is_single_precision(case):
+    bank = case[1]
+    config = NetworkConfig(views=((0, 1), (0,)), targets=6, width=4)
+    rows = len(bank.z)
+    views = (jnp.zeros((rows, 2), jnp.float32), jnp.zeros((rows, 1), jnp.float32))
+    ones = jnp.ones(rows, jnp.float32)
+    own = _Own(jax.random.key(0), views, ones, ones)
+    course = precision.single(_course(bank, "tissue"))
+    program = jax.make_jaxpr(lambda o, c, d: _train_one(config, SETTINGS, 10, o, c, d))
+    assert "f64" not in str(program(own, course, jnp.float32(0.1)))
