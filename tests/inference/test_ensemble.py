@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from latentpk.errors import InputError
 from latentpk.evaluate.scores import r2
+from latentpk.inference import ensemble as fitting
 from latentpk.inference.blending import cross_weigh, weigh
 from latentpk.inference.ensemble import Rows, fit_ensemble
 from latentpk.inference.folds import make_folds
@@ -121,6 +123,24 @@ def test_a_single_group_cannot_be_judged(nano_rows, nano_settings):
     )
     with pytest.raises(InputError, match="of one group"):
         fit_ensemble(alone, nano_settings, seed=0)
+
+
+def test_matrix_products_use_one_thread_whatever_the_host_set(
+    nano_rows, nano_settings, monkeypatch
+):
+    def threads():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    seen = []
+    real = fitting.fit_member
+    monkeypatch.setattr(
+        fitting, "fit_member", lambda *rest, **own: seen.append(threads()) or real(*rest, **own)
+    )
+    with threadpool_limits(2, user_api="blas"):
+        fit_ensemble(nano_rows, nano_settings, seed=0)
+        assert threads() == {2}
+    assert seen
+    assert all(one == {1} for one in seen)
 
 
 def test_progress_comes_to_its_end(nano_rows, nano_settings):

@@ -109,3 +109,18 @@ def test_each_network_learns_from_rows_of_its_own(lessons, trained):
     found = train_networks(CONFIG, lessons._replace(target=changed), SETTINGS, seeds=[1, 2])
     np.testing.assert_allclose(found[0], trained[0], atol=1e-6)
     assert np.abs(found[1] - trained[1]).max() > 0.1
+
+
+def test_attention_does_not_collapse_under_a_penalty():
+    """A penalty on queries and keys makes attention uniform: a named sign of failure."""
+    rng = np.random.default_rng(0)
+    config = NetworkConfig(views=(tuple(range(4)), tuple(range(5))), targets=2, width=8)
+    views = (rng.normal(size=(1, 60, 4)), rng.normal(size=(1, 60, 5)))
+    target = np.stack([views[0][0, :, 0] * views[1][0, :, 1], views[1][0, :, 2]], axis=1)[None]
+    lessons = Lessons(views, target, np.ones_like(target))
+    settings = RegressionSettings(steps=150, decay=1e-2)
+    weights = train_networks(config, lessons, settings, seeds=[0])
+    attention = Networks(config, weights).attention(tuple(view[0] for view in views))[0]
+    share = attention / attention.sum(axis=-1, keepdims=True)
+    entropy = -np.sum(share * np.log(share), axis=-1).mean() / np.log(5)
+    assert entropy < 0.97

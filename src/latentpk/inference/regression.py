@@ -6,7 +6,8 @@ over members, and padded rows carry no weight, so that no fold compiles anew. Th
 .. math:: \frac{\sum_{rt} w_{rt} (y_{rt} - f_t(x_r))^2}{\sum_{rt} w_{rt}}
           + \lambda \lVert W \rVert^2
 
-with targets of unit variance; a target that a row lacks has weight 0.
+with targets of unit variance; a target that a row lacks has weight 0. W is what does not attend: a
+penalty on queries and keys makes attention uniform long before it makes predictions better.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from pydantic import Field
 from latentpk import precision
 from latentpk.models.config import Frozen
 from latentpk.models.multiview import NetworkConfig, build_network
+from latentpk.networks.attention import MultiViewNetwork
 
 
 class RegressionSettings(Frozen):
@@ -32,7 +34,7 @@ class RegressionSettings(Frozen):
     Attributes:
         steps: Passes over all rows, each one step of Adam.
         rate: Its largest rate; it rises over the first tenth and falls to 0.
-        decay: Weight of the squared weights, lambda.
+        decay: Weight of the squared weights, lambda; of attention's none.
         noise: SD of noise on the columns in training.
     """
 
@@ -96,6 +98,7 @@ def train_one(
     rate = optax.warmup_cosine_decay_schedule(
         0.0, settings.rate, settings.steps // 10, settings.steps
     )
+    decayed = _decayed(network)
     adam = optax.adam(rate, b2=0.99)
     total = jnp.maximum(jnp.sum(lessons.weight), 1)
 
@@ -107,7 +110,7 @@ def train_one(
         ]
         found = jax.vmap(unravel(weights))(*rows)
         missed = jnp.sum(lessons.weight * (found - lessons.target) ** 2) / total
-        return missed + settings.decay * jnp.sum(weights**2)
+        return missed + settings.decay * jnp.sum(decayed * weights**2)
 
     def step(state: tuple, key: PRNGKeyArray) -> tuple[tuple, None]:
         weights, moments = state
@@ -118,3 +121,13 @@ def train_one(
     keys = jax.random.split(noisy, settings.steps)
     (weights, _), _ = jax.lax.scan(step, (start, adam.init(start)), keys)
     return weights
+
+
+def _decayed(network: MultiViewNetwork) -> Float[Array, " weight"]:
+    """1 for each weight that is penalized, 0 for those that attend."""
+
+    def one(path: tuple, leaf: Array) -> Array:
+        attends = ".attentions" in jax.tree_util.keystr(path)
+        return jnp.zeros_like(leaf) if attends else jnp.ones_like(leaf)
+
+    return ravel_pytree(jax.tree_util.tree_map_with_path(one, network))[0]

@@ -15,12 +15,12 @@ from latentpk.workflows.nano.evaluate import (
     MODELS,
     SCORES,
     EvaluateSettings,
-    _tabulate,
     evaluate,
     evaluate_model,
     run_folds,
     scheme_groups,
     score_model,
+    tabulate,
 )
 from latentpk.workflows.nano.table import TARGETS, physiology, read_library, training_rows
 
@@ -95,7 +95,7 @@ def test_no_group_is_on_both_sides(outcomes, nano_rows):
 
 
 def test_scores_are_their_definitions_pooled_over_folds(outcomes, nano_rows):
-    found = _tabulate(nano_rows, outcomes)["DE24"]["xgboost"]
+    found = tabulate(nano_rows, outcomes)["DE24"]["xgboost"]
     k, values = list(TARGETS).index("DE24"), {"r2": [], "interval_score90": [], "coverage90": []}
     for repeat in (0, 1):
         own = [one for one in outcomes if one.repeat == repeat]
@@ -142,7 +142,7 @@ def test_a_feature_that_is_the_target_is_seen_and_noise_is_not(nano_rows, settin
     leaked[:, 1] = np.random.default_rng(0).normal(size=52)
     rows = Rows(nano_rows.known, leaked, nano_rows.targets, nano_rows.groups, nano_rows.scored)
     one = settings.model_copy(update={"repeats": 1})
-    found = _tabulate(rows, run_folds(rows, one, threads=1))
+    found = tabulate(rows, run_folds(rows, one, threads=1))
     assert found["KTRESmax"]["ensemble"]["r2"] > 0.8
     assert found["KTRES50"]["ensemble"]["r2"] < 0.05
 

@@ -2,9 +2,8 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from latentpk.cli.console import check_output, reported, start
@@ -19,6 +18,9 @@ from latentpk.cli.nano.asking import (
 from latentpk.cli.nano.options import NanoUnits
 from latentpk.cli.options import OutFile, Quiet, Seed, Threads
 from latentpk.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Body(StrEnum):
@@ -93,12 +95,14 @@ def course(
         tell_plots(console, paths, len(particles), PICTURES)
 
 
-def _times(text: str) -> np.ndarray:
+def _times(text: str) -> "np.ndarray":
     """Times of `FROM:TO:STEP`, or a list.
 
     Raises:
         InputError: It is neither.
     """
+    import numpy as np
+
     rule = "Write --times 0:168:1 (from, to, step in hours) or a list such as 1,24,168"
     try:
         if ":" not in text:

@@ -1,30 +1,16 @@
 """`latentpk nano predict`: particles' tumor pharmacokinetics from their properties."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from latentpk.cli.console import check_output, reported, start
-from latentpk.cli.nano.opening import open_named
+from latentpk.cli.nano.asking import Places, model_and_table, open_asked
 from latentpk.cli.nano.options import NanoUnits
 from latentpk.cli.options import OutFile, Quiet, Seed, Threads
-from latentpk.errors import InputError
 
 VERDICTS = ("ok", "caution", "refuse")
 
 
 @reported
 def predict(
-    places: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="TABLE.csv|MODEL TABLE.csv",
-            help="A folder made by `latentpk nano fit` and a table of particles; with the table "
-            "alone, the model that is part of the package.",
-            show_default=False,
-        ),
-    ],
+    places: Places,
     out: OutFile,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -38,18 +24,17 @@ def predict(
     outside what the model was trained on, and the numbers are extrapolation. Nothing here draws
     at random: --seed changes nothing.
     """
-    model_folder, table = _places(places)
+    model_folder, table = model_and_table(places, "predict")
     check_output(out, table)
     console = start(quiet=quiet, threads=threads)
     from latentpk.records.particles import read_particles
     from latentpk.report.table import csv_text
     from latentpk.storage import write_file
-    from latentpk.workflows.nano.shipped import shipped_model
     from latentpk.workflows.nano.table import check_units
 
     check_units(units)
     particles = read_particles(table)
-    model = shipped_model() if model_folder is None else open_named(model_folder)
+    model = open_asked(model_folder)
     found = model.predict(particles)
     write_file(out, csv_text(found))
     counts = dict(found["VERDICT"].value_counts().iter_rows())
@@ -59,18 +44,3 @@ def predict(
     for name, count in model.unknown(particles).items():
         console.say(f"  {name} is not known of {count}; the model was trained with it")
     console.say(str(out))
-
-
-def _places(places: list[Path]) -> tuple[Path | None, Path]:
-    if len(places) > 2:
-        raise InputError(
-            f"{len(places)} files and folders. Write `latentpk nano predict [MODEL] TABLE.csv`: "
-            "one table, and before it at most one model."
-        )
-    *model, table = places
-    if table.is_dir():
-        raise InputError(
-            f"{table} is a folder, where a table of particles is needed. Write "
-            f"`latentpk nano predict {table} TABLE.csv --out FILE`."
-        )
-    return (model[0] if model else None), table
