@@ -96,6 +96,6 @@ class TestJoined:
 
     def test_the_card_says_what_was_measured(self, nano_joined):
         said = nano_joined.card["latent"]
-        assert said["measured"].startswith("tissue, ")
+        assert said["measured"].startswith(f"{nano_joined.joint.latent.config.assay}, ")
         assert said["courses"] == 50
         assert said["measurements"] == 150

@@ -40,11 +40,11 @@ def test_one_measurement_is_worth_more_than_properties(judged):
     error = judged["update"]["log_rmse"]
     assert error[LATENT[1]] < error[LATENT[0]]
     assert error[LATENT[1]] < error[CARRIED]
-    assert judged["update"]["measurements"] == 100
+    assert judged["update"]["measurements"] == 2 * judged["update"]["particles"] > 80
 
 
 def test_courses_bring_the_latent_model_into_the_table(judged):
     models = judged["targets"]["DE24"]
     assert {"latent", ALONE, "ensemble"} <= models.keys()
     assert models["latent"]["r2"] is not None
-    assert judged["meta"]["latent"]["assay"] == {"tissue": 3}
+    assert sum(judged["meta"]["latent"]["assay"].values()) == 3  # one choice a fold
