@@ -298,7 +298,7 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _table(scheme: str, cells: list[dict[str, Any]]) -> dict[str, Any]:
-    from latentpk.workflows.nano.evaluate import Outcome, tabulate
+    from latentpk.workflows.nano.outcome import Outcome, tabulate
 
     rows = rows_of(scheme)[0]
     outcomes = [

@@ -13,15 +13,13 @@ from latentpk.inference.ensemble import Rows, fit_ensemble
 from latentpk.models.descriptors import NUMBERS
 from latentpk.workflows.nano.evaluate import (
     MODELS,
-    SCORES,
     EvaluateSettings,
     evaluate,
-    evaluate_model,
     run_folds,
     scheme_groups,
-    score_model,
-    tabulate,
 )
+from latentpk.workflows.nano.independent import evaluate_model, score_model
+from latentpk.workflows.nano.outcome import SCORES, tabulate
 from latentpk.workflows.nano.table import TARGETS, physiology, read_library, training_rows
 
 

@@ -87,8 +87,9 @@ def evaluate(
     check_output(out, *(one for one in (table, timecourse, studies, test) if one is not None))
     console = start(quiet=quiet, threads=threads)
     from latentpk.storage import write_file
-    from latentpk.workflows.nano.evaluate import EvaluateSettings, evaluate_model
+    from latentpk.workflows.nano.evaluate import EvaluateSettings
     from latentpk.workflows.nano.evaluate import evaluate as cross_validate
+    from latentpk.workflows.nano.independent import evaluate_model
     from latentpk.workflows.nano.table import check_units, read_library
 
     check_units(units)

@@ -1,9 +1,8 @@
 """Cross-validation of particle models: nested, so that nothing is chosen on a scored fold."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -11,8 +10,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from latentpk.errors import InputError, Problem
-from latentpk.evaluate.compare import corrected_t, holm
-from latentpk.evaluate.scores import coverage, interval_score, mae, r2, rmse
+from latentpk.evaluate.scores import r2
 from latentpk.inference.blending import cross_weigh, weigh
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.ensemble import EnsembleSettings, Inner, Rows, fit_ensemble
@@ -22,10 +20,11 @@ from latentpk.models.config import Frozen
 from latentpk.models.descriptors import LEVELS, Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble
 from latentpk.models.tumor import Mouse
-from latentpk.workflows.nano.model import ALONE, NanoModel, failure_signs, inner_scores, optimism
-from latentpk.workflows.nano.table import Library, measured_rows, physiology, training_rows
+from latentpk.workflows.nano.model import ALONE, failure_signs, inner_scores, optimism
+from latentpk.workflows.nano.outcome import LEVEL, SCALE, Outcome, finite, scores_of, tabulate
+from latentpk.workflows.nano.table import Library, training_rows
 from latentpk.workflows.nano.tumor import Joined, Measured, expected_delivery, join, measure
-from latentpk.workflows.nano.update import Case, Later, join_later, predict_later, score_later
+from latentpk.workflows.nano.update import Case, join_later, predict_later, score_later
 
 Progress = Callable[[int, int, str], None]
 Scheme = Literal["random", "study", "material", "tumor_model"]
@@ -35,11 +34,6 @@ COMBINED: dict[str, tuple[str, ...]] = {
     "ensemble": MEMBERS,
 }
 MODELS = (*MEMBERS, *COMBINED)
-SCORES = (
-    "r2", "r2_sd", "rmse", "mae", "coverage90", "width90", "interval_score90", "p_vs_ensemble",
-)  # fmt: skip
-SCALE = "log10; R2 = 1 - SSE / SST about the mean of the scored rows"
-LEVEL = 0.9
 FEWEST_GROUPS = 3  # one is left out, and inner folds need two
 
 
@@ -61,31 +55,6 @@ class EvaluateSettings(Frozen):
     seed: int = Field(default=0, ge=0)
     update: bool = True
     ensemble: EnsembleSettings = EnsembleSettings()
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """One outer fold: what every model said of rows that nothing of it had seen.
-
-    Attributes:
-        rows: Which rows.
-        repeat: Of which dealing.
-        median: log10, by model, shape (row, target).
-        half: Half-widths of intervals, by model.
-        inner: R2 on inner folds, by model.
-        trained: Rows trained on.
-        later: Of the first repeat, later measurements of the fold's courses.
-        told: What the latent model's training chose.
-    """
-
-    rows: Int[np.ndarray, " row"]
-    repeat: int
-    median: dict[str, Float[np.ndarray, "row target"]]
-    half: dict[str, Float[np.ndarray, "row target"]]
-    inner: dict[str, Float[np.ndarray, " target"]]
-    trained: int
-    later: Later | None = None
-    told: Told | None = None
 
 
 def scheme_groups(library: Library, scheme: Scheme) -> Int[np.ndarray, " row"]:
@@ -294,85 +263,6 @@ def _with_folds(rows: Rows, settings: EvaluateSettings) -> tuple[EvaluateSetting
     return settings.model_copy(update={"folds": folds}), (told,)
 
 
-def tabulate(rows: Rows, outcomes: list[Outcome]) -> dict[str, Any]:
-    """Scores by target and model, pooled over folds; JSON values."""
-    repeats = sorted({one.repeat for one in outcomes})
-    names = tuple(outcomes[0].median)
-    by_model = {name: _scores(rows, outcomes, repeats, name) for name in names}
-    p = _significance(rows, outcomes, names)
-    return {
-        target: {
-            name: {key: finite(value[k]) for key, value in by_model[name].items()}
-            | {"p_vs_ensemble": p[target].get(name)}
-            for name in names
-        }
-        for k, target in enumerate(rows.targets)
-    }
-
-
-def _scores(
-    rows: Rows, outcomes: list[Outcome], repeats: list[int], name: str
-) -> dict[str, Float[np.ndarray, " target"]]:
-    """Scores pooled over the folds of a repeat, their mean and SD over repeats."""
-    kinds: dict[str, list[np.ndarray]] = {}
-    for repeat in repeats:
-        own = [one for one in outcomes if one.repeat == repeat]
-        order = np.concatenate([one.rows for one in own])
-        truth = rows.target[order]
-        middle = np.concatenate([one.median[name] for one in own])
-        half = np.concatenate([one.half[name] for one in own])
-        found = {
-            "r2": r2(truth, middle),
-            "rmse": rmse(truth, middle),
-            "mae": mae(truth, middle),
-            "coverage90": coverage(truth, middle - half, middle + half),
-            "width90": np.mean(2 * half, axis=0),
-            "interval_score90": interval_score(truth, middle - half, middle + half, level=LEVEL),
-        }
-        for key, value in found.items():
-            kinds.setdefault(key, []).append(value)
-    means = {key: np.mean(value, axis=0) for key, value in kinds.items()}
-    folds = [r2(rows.target[one.rows], one.median[name]) for one in outcomes if len(one.rows) > 2]
-    return {
-        "r2": means.pop("r2"),
-        "r2_sd": _sd(kinds["r2"], means["rmse"].size),
-        "r2_fold_sd": _sd(folds, means["rmse"].size),
-        **means,
-    }
-
-
-def _sd(values: list[np.ndarray], targets: int) -> Float[np.ndarray, " target"]:
-    """SD over folds or repeats, NaN of fewer than two."""
-    return np.std(values, axis=0, ddof=1) if len(values) > 1 else np.full(targets, np.nan)
-
-
-def finite(value: float) -> float | None:
-    """A number that JSON has, None where there is none."""
-    return float(value) if np.isfinite(value) else None
-
-
-def _significance(
-    rows: Rows, outcomes: list[Outcome], names: tuple[str, ...]
-) -> dict[str, dict[str, float]]:
-    """The p of each model against the ensemble, for each target adjusted over models."""
-    errors = {
-        name: np.stack(
-            [np.mean((rows.target[one.rows] - one.median[name]) ** 2, axis=0) for one in outcomes]
-        )
-        for name in names
-    }
-    share = float(np.mean([len(one.rows) / one.trained for one in outcomes]))
-    found = {}
-    for k, target in enumerate(rows.targets):
-        raw = {
-            name: corrected_t(errors[name][:, k] - errors["ensemble"][:, k], test_share=share)
-            for name in names
-            if name != "ensemble"
-        }
-        found[target] = holm(raw)
-    return found
-
-
 def _meta(
     library: Library,
     rows: Rows,
@@ -384,8 +274,8 @@ def _meta(
         name: np.mean([one.inner[name] for one in outcomes], axis=0) for name in outcomes[0].inner
     }
     repeats = sorted({one.repeat for one in outcomes})
-    pooled = _scores(rows, outcomes, repeats, "ensemble")["r2"]
-    outer = {name: _scores(rows, outcomes, repeats, name)["r2"] for name in MEMBERS}
+    pooled = scores_of(rows, outcomes, repeats, "ensemble")["r2"]
+    outer = {name: scores_of(rows, outcomes, repeats, name)["r2"] for name in MEMBERS}
     signs = failure_signs(outer | {"ensemble": pooled}, rows.targets, entropy=None)
     gap = optimism(scores["ensemble"], pooled, rows.targets)
     return {
@@ -423,90 +313,3 @@ def _told(folds: list[Told]) -> dict[str, Any] | None:
         "sigma": float(np.mean([one.sigma for one in folds])),
         "decay": [one.decay for one in folds],
     }
-
-
-def evaluate_model(model: NanoModel, library: Library) -> dict[str, Any]:
-    """Score a fitted model and its members on an independent set.
-
-    Args:
-        model: The model.
-        library: Particles it never saw, with any of the targets.
-
-    Returns:
-        JSON values as `evaluate` gives them, of the members and the ensemble; what has no value,
-        such as intervals of members, is null.
-
-    Raises:
-        InputError: No particle has a target.
-    """
-    ensemble = model.ensemble
-    rows, told = measured_rows(library)
-    alike = int(np.sum(ensemble.domain.distance(rows.known) < 1e-9))
-    signs = []
-    if alike:
-        signs.append(
-            f"{alike} of {len(rows.known)} particles have the properties of one that the model "
-            "was trained on: scores promise more than new particles will hold."
-        )
-    return {
-        "meta": {
-            "scheme": "independent set",
-            "rows": len(rows.known),
-            "scored": {
-                name: int(np.sum(~np.isnan(own)))
-                for name, own in zip(rows.targets, rows.target.T, strict=True)
-            },
-            "scale": SCALE,
-            "interval": LEVEL,
-            "model": dict(model.card["hashes"]),
-            "data": library.particles.digest,
-            "warnings": signs,
-            "notices": [*library.notices, *told],
-        },
-        "targets": score_model(model, rows, physiology(library.particles).take(rows.groups)),
-    }
-
-
-def score_model(
-    model: NanoModel, rows: Rows, mouse: Mouse
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Score a fitted model and its members on an independent set.
-
-    Args:
-        model: The model.
-        rows: Particles it never saw, with their targets, NaN where one is missing.
-        mouse: Their mice.
-
-    Returns:
-        Scores by target and model, None where there is none; intervals of the ensemble alone.
-    """
-    found = model.predict_known(rows.known, mouse)
-    everything = {**found.members, "ensemble": found.median}
-    scores: dict[str, dict[str, dict[str, float | None]]] = {}
-    for k, target in enumerate(rows.targets):
-        own = np.flatnonzero(~np.isnan(rows.target[:, k]))
-        truth, half = rows.target[own, k : k + 1], found.half[own, k : k + 1]
-        scores[target] = {
-            name: _scored(truth, middle[own, k : k + 1], half if name == "ensemble" else None)
-            for name, middle in everything.items()
-            if not np.isnan(middle[:, k]).any()  # the latent model has its own KTRES
-        }
-    return scores
-
-
-def _scored(
-    truth: Float[np.ndarray, "row 1"],
-    middle: Float[np.ndarray, "row 1"],
-    half: Float[np.ndarray, "row 1"] | None,
-) -> dict[str, float | None]:
-    values: Mapping[str, np.ndarray] = {}
-    if len(truth):
-        values = {"r2": r2(truth, middle), "rmse": rmse(truth, middle), "mae": mae(truth, middle)}
-    if len(truth) and half is not None:
-        low, high = middle - half, middle + half
-        values |= {
-            "coverage90": coverage(truth, low, high),
-            "width90": np.mean(high - low, axis=0),
-            "interval_score90": interval_score(truth, low, high, level=LEVEL),
-        }
-    return {name: finite(values[name][0]) if name in values else None for name in SCORES}
