@@ -37,11 +37,18 @@ def summary(results: Results) -> str:
             ("start_from", _start_from),
             ("speed", _speed),
             ("dosing_speed", _dosing_speed),
+            ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
         for line in lines(found)
     ]
     return table(["what", "measured", "bar", "met"], rows)
+
+
+def _nano(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        met = _met(bar["met"])
+        yield [f"nanoparticles, {bar['what']}", f"{bar['measured']}", bar["bar"], met]
 
 
 def _met(met: bool) -> str:
