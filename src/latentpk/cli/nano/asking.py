@@ -12,6 +12,7 @@ from latentpk.errors import InputError
 if TYPE_CHECKING:
     from latentpk.workflows.nano.model import NanoModel
 
+FEW = 3  # repairs that are told one by one
 Places = Annotated[
     list[Path],
     typer.Argument(
@@ -69,3 +70,16 @@ def tell_plots(console: Console, paths: list[Path], particles: int, drawn: int) 
     if particles > drawn:
         console.say(f"  pictures of the first {drawn} of {particles} particles")
     console.say(str(paths[0].parent))
+
+
+def tell_notices(console: Console, notices: tuple[str, ...]) -> None:
+    """Print notices; many repairs of the published table, which are always the same, as one."""
+    repairs = [one for one in notices if one.startswith("Repaired")]
+    if len(repairs) <= FEW:
+        console.notices(notices)
+        return
+    console.notices(tuple(one for one in notices if one not in repairs))
+    console.say(
+        f"  {len(repairs)} known errors of the published table are mended; `latentpk nano fit` "
+        "names each, docs/nano_tumor.md says why"
+    )

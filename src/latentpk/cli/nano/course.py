@@ -13,6 +13,7 @@ from latentpk.cli.nano.asking import (
     check_plots,
     model_and_table,
     open_asked,
+    tell_notices,
     tell_plots,
 )
 from latentpk.cli.nano.options import NanoUnits
@@ -85,7 +86,7 @@ def course(
         )  # fmt: skip
     write_file(out, csv_text(found))
     console.say(f"{table}: {len(particles)} particle{'s' * (len(particles) != 1)}")
-    console.notices((*particles.notices, *notices))
+    tell_notices(console, (*particles.notices, *notices))
     console.say(str(out))
     if plots is not None:
         from latentpk.report.nano_course import PICTURES, draw_courses

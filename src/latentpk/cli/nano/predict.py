@@ -1,7 +1,7 @@
 """`latentpk nano predict`: particles' tumor pharmacokinetics from their properties."""
 
 from latentpk.cli.console import check_output, reported, start
-from latentpk.cli.nano.asking import Places, model_and_table, open_asked
+from latentpk.cli.nano.asking import Places, model_and_table, open_asked, tell_notices
 from latentpk.cli.nano.options import NanoUnits
 from latentpk.cli.options import OutFile, Quiet, Seed, Threads
 
@@ -40,7 +40,7 @@ def predict(
     counts = dict(found["VERDICT"].value_counts().iter_rows())
     told = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
     console.say(f"{table}: {len(found)} particle{'s' * (len(found) != 1)}: {told}")
-    console.notices(particles.notices)
+    tell_notices(console, particles.notices)
     for name, count in model.unknown(particles).items():
         console.say(f"  {name} is not known of {count}; the model was trained with it")
     console.say(str(out))
