@@ -385,7 +385,7 @@ def _nano(found: dict[str, Any]) -> str:
         rows = [["R2", *(f"{value:.2f}" for value in found["leaky"]["r2"])]]
         parts.append(
             "A CAUTION, not a result: synthetic rows added before the split, and the best of nine "
-            "settings and dealings kept, as published protocols did. These scores say nothing of new "
-            f"particles:\n\n{table(['extra trees, leaky', *names], rows)}"
+            "settings and dealings kept, as published protocols did. These scores say nothing of "
+            f"new particles:\n\n{table(['extra trees, leaky', *names], rows)}"
         )
     return "\n\n".join(parts) + "\n"
