@@ -388,4 +388,12 @@ def _nano(found: dict[str, Any]) -> str:
             "settings and dealings kept, as published protocols did. These scores say nothing of "
             f"new particles:\n\n{table(['extra trees, leaky', *names], rows)}"
         )
+    rows = [
+        [bar["what"], f"{bar['measured']}", bar["bar"], "yes" if bar["met"] else "**no**"]
+        for bar in found["bars"]
+    ]
+    parts.append(
+        f"Bars and goals; {found['cells_done']} of {found['cells_planned']} cells are done:\n\n"
+        + table(["what", "measured", "bar", "met"], rows)
+    )
     return "\n\n".join(parts) + "\n"
