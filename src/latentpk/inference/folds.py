@@ -27,7 +27,7 @@ def make_folds(
 
     Example:
         >>> make_folds(np.array([7, 7, 8, 9]), 3, seed=0).tolist()
-        [2, 2, 0, 1]
+        [1, 1, 2, 0]
     """
     judged = np.ones(len(groups), dtype=bool) if scored is None else scored
     rng = np.random.default_rng(seed)
