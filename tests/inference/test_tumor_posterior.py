@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from latentpk.inference.tumor_posterior import Seen, tumor_posterior
+from latentpk.models.descriptors import properties
 from latentpk.models.tumor import decode
-from latentpk.workflows.nano.table import known_of, physiology, read_library
+from latentpk.workflows.nano.table import physiology, read_library
 
 TIMES = np.array([2.0, 24.0])
 
@@ -13,7 +14,7 @@ def case(nano_joined, nano_table):
     """The latent model, one particle's location, and its mouse."""
     particles = read_library(nano_table).particles
     latent = nano_joined.joint.latent
-    return latent, latent.location(known_of(particles))[:, 0], physiology(particles).body(0)
+    return latent, latent.location(properties(particles))[:, 0], physiology(particles).body(0)
 
 
 def seen(value, *, censored=False):

@@ -8,8 +8,9 @@ import pytest
 from latentpk import precision
 from latentpk.inference.tumor_bank import fill_bank
 from latentpk.inference.tumor_training import TumorSettings, _course, _Own, _train_one, train_tumor
+from latentpk.models.descriptors import properties
 from latentpk.models.multiview import NetworkConfig
-from latentpk.workflows.nano.table import known_of, physiology, read_library
+from latentpk.workflows.nano.table import physiology, read_library
 
 SETTINGS = TumorSettings(folds=3, width=4, steps=20, decays=(0.03,))
 
@@ -18,7 +19,7 @@ SETTINGS = TumorSettings(folds=3, width=4, steps=20, decays=(0.03,))
 def case(nano_table, nano_courses, nano_studies, few_points):
     library = read_library(nano_table, timecourse=nano_courses, studies=nano_studies)
     bank = fill_bank(library.courses, physiology(library.particles), seed=0)
-    return known_of(library.particles), bank, library.studies.groups
+    return properties(library.particles), bank, library.studies.groups
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ apart finely, so that each target's weights are drawn to those that serve all ta
 .. math:: w_t = \arg\min_w \lVert y_t - P_t w \rVert^2 + \lambda n s_t^2 \lVert w - \bar w \rVert^2
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import nnls
@@ -42,12 +44,7 @@ def cross_blend(
     fold: Int[np.ndarray, " row"],
 ) -> Float[np.ndarray, "row target"]:
     """Each fold blended by weights of the other folds."""
-    blended = np.empty_like(truth)
-    for one in np.unique(fold):
-        own = fold == one
-        weights = blend(found[:, ~own], truth[~own])
-        blended[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
-    return blended
+    return _crossed(lambda own, wanted, _: blend(own, wanted), found, truth, fold)
 
 
 def weigh(
@@ -85,12 +82,21 @@ def cross_weigh(
     fold: Int[np.ndarray, " row"],
 ) -> Float[np.ndarray, "row target"]:
     """The ensemble's own out-of-fold predictions: each fold by weights of the other folds."""
-    weighed = np.empty_like(truth)
+    return _crossed(weigh, found, truth, fold)
+
+
+def _crossed(
+    choose: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    found: np.ndarray,
+    truth: np.ndarray,
+    fold: np.ndarray,
+) -> Float[np.ndarray, "row target"]:
+    joined = np.empty_like(truth)
     for one in np.unique(fold):
         own = fold == one
-        weights = weigh(found[:, ~own], truth[~own], fold[~own])
-        weighed[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
-    return weighed
+        weights = choose(found[:, ~own], truth[~own], fold[~own])
+        joined[own] = np.einsum("mrt,mt->rt", found[:, own], weights)
+    return joined
 
 
 def _simplex(

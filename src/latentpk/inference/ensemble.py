@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,11 @@ class Inner:
         """Predictions of some members."""
         return np.stack([self.found[name] for name in names])
 
+    @cached_property
+    def weighed(self) -> Float[np.ndarray, "row target"]:
+        """The ensemble's own: each fold by weights of the others."""
+        return cross_weigh(self.stacked(MEMBERS), self.truth, self.fold)
+
 
 # matrices this small wait longer for threads than they are multiplied; trees have their own
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -158,11 +164,7 @@ def fit_ensemble(
         _fit_all(whole, targets, seed=seed, threads=threads),
         tuple(learners),
         weigh(inner.stacked(MEMBERS), inner.truth, inner.fold),
-        calibrate(
-            inner.truth - cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold),
-            inner.disagreement,
-            inner.stretch,
-        ),
+        calibrate(inner.truth - inner.weighed, inner.disagreement, inner.stretch),
         domain,
     )
     tell(total, total, "trees of all rows")

@@ -3,10 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.inference.blending import cross_weigh
 from latentpk.inference.conformal import calibrate
 from latentpk.inference.ensemble import Inner
-from latentpk.models.ensemble import MEMBERS, Ensemble
+from latentpk.models.ensemble import Ensemble
 from latentpk.models.joint import DELIVERED, Joint
 from latentpk.models.tumor import TumorModel
 
@@ -33,13 +32,12 @@ def fit_joint(
     """
     columns = [ensemble.targets.index(name) for name in DELIVERED]
     center, scale = ensemble.center[columns], ensemble.scale[columns]
-    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
-    truth, alone = inner.truth[:, columns], blended[:, columns]
+    truth, alone = inner.truth[:, columns], inner.weighed[:, columns]
     standard = (delivered - center) / scale
     offset = np.mean(truth - standard, axis=0)
     change = standard + offset - alone
     share = float(np.clip(np.sum(change * (truth - alone)) / np.sum(change**2), 0, 1))
-    joined = blended.copy()
+    joined = inner.weighed.copy()
     joined[:, columns] = alone + share * change
     uncertainty = calibrate(inner.truth - joined, inner.disagreement, inner.stretch)
     return Joint(latent, np.full(len(DELIVERED), share), offset * scale, uncertainty), joined

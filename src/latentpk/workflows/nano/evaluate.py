@@ -22,8 +22,8 @@ from latentpk.models.ensemble import MEMBERS, Ensemble
 from latentpk.models.tumor import Mouse
 from latentpk.workflows.nano.model import ALONE, failure_signs, inner_scores, optimism
 from latentpk.workflows.nano.outcome import LEVEL, SCALE, Outcome, finite, scores_of, tabulate
-from latentpk.workflows.nano.table import Library, training_rows
-from latentpk.workflows.nano.tumor import Joined, Measured, expected_delivery, join, measure
+from latentpk.workflows.nano.table import Library, delivery_at, training_rows
+from latentpk.workflows.nano.tumor import Joined, Measured, join, measure
 from latentpk.workflows.nano.update import Case, join_later, predict_later, score_later
 
 Progress = Callable[[int, int, str], None]
@@ -182,7 +182,7 @@ def _outer(
         )
         told, model = joined.told, joined.joint.latent
         pairs[ALONE] = pairs["ensemble"]
-        pairs |= _with_latent(ensemble, joined, known, measured.take(test).mouse, pairs[ALONE])
+        pairs |= _with_latent(ensemble, joined, known, measured.take(test).mouse, pairs[ALONE][0])
         if settings.update and cut.repeat == 0:
             later = predict_later(Case(model, rows.known, measured, train, unseen, seed))
     spread = ensemble.disagreement(known)
@@ -204,24 +204,21 @@ def _with_latent(
     joined: Joined,
     known: Properties,
     mouse: Mouse,
-    alone: tuple[np.ndarray, np.ndarray],
+    alone: Float[np.ndarray, "row target"],
 ) -> dict[str, tuple[Float[np.ndarray, "row target"], Float[np.ndarray, "inner target"]]]:
     """The latent model's own standardized predictions, and the ensemble that it joins."""
-    model, joint = joined.joint.latent, joined.joint
-    location = model.location(known).mean(axis=0)
-    sides = (
-        (location, expected_delivery(model, known, mouse), alone[0]),
-        (joined.unseen, joined.delivered, alone[1]),
-    )
-    latent, whole = [], []
-    for place, delivered, other in sides:
+    joint = joined.joint
+
+    def standard(place: np.ndarray, delivered: np.ndarray) -> np.ndarray:
         own = np.concatenate([place[:, :4] / np.log(10), delivered + joint.offset], axis=1)
-        standard = (own - ensemble.center) / ensemble.scale
-        mixed = other.copy()
-        mixed[:, 4:] += joint.share * (standard[:, 4:] - other[:, 4:])
-        latent.append(standard)
-        whole.append(mixed)
-    return {"latent": (latent[0], latent[1]), "ensemble": (whole[0], whole[1])}
+        return (own - ensemble.center) / ensemble.scale
+
+    location = joint.latent.location(known).mean(axis=0)
+    latent = standard(location, delivery_at(location, mouse))
+    whole = alone.copy()
+    whole[:, 4:] += joint.share * (latent[:, 4:] - alone[:, 4:])
+    unseen = standard(joined.unseen, joined.delivered)
+    return {"latent": (latent, unseen), "ensemble": (whole, joined.found)}
 
 
 def _stretch(name: str, stretch: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from latentpk import __version__
 from latentpk.errors import ArtifactError
 from latentpk.evaluate.scores import r2
-from latentpk.inference.blending import cross_weigh
 from latentpk.inference.ensemble import EnsembleSettings, Inner, fit_ensemble
 from latentpk.models.descriptors import Properties, properties
 from latentpk.models.ensemble import MEMBERS, Ensemble, Prediction, from_parts, to_parts
@@ -241,8 +240,7 @@ def latent_card(joined: Joined, library: Library) -> dict[str, Any]:
 def inner_scores(ensemble: Ensemble, inner: Inner) -> dict[str, Float[np.ndarray, " target"]]:
     """R2 of each member and of the ensemble on inner folds."""
     scores = {name: r2(inner.truth, inner.found[name]) for name in MEMBERS}
-    blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
-    return scores | {"ensemble": r2(inner.truth, blended)}
+    return scores | {"ensemble": r2(inner.truth, inner.weighed)}
 
 
 def attention_entropy(ensemble: Ensemble) -> float | None:

@@ -13,7 +13,7 @@ from latentpk import precision  # noqa: F401  (sets x64 before any array)
 from latentpk.errors import InputError, Problem
 from latentpk.inference.ensemble import Rows
 from latentpk.kinetics.mouse import Tumor, follow
-from latentpk.models.descriptors import Properties, properties
+from latentpk.models.descriptors import properties
 from latentpk.models.tumor import HIGHEST, LOWEST, Mouse
 from latentpk.records.courses import Courses, Studies, read_courses, read_studies, with_studies
 from latentpk.records.particles import FEWEST, FITTED, NUMBERS, Particles, read_particles
@@ -257,8 +257,3 @@ def _column(particles: Particles, name: str) -> Float[np.ndarray, " row"]:
     if name not in particles.frame.columns:
         return np.full(len(particles), np.nan)
     return particles.number(name)
-
-
-def known_of(particles: Particles) -> Properties:
-    """A table's inputs."""
-    return properties(particles)
