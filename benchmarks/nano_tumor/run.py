@@ -19,7 +19,7 @@ SCHEMES = ("random", "study")
 REPEATS, FOLDS, THREADS = 5, 5, 2
 VARIANTS = (
     "as it is", "no knowledge view", "no f_size, f_charge", "no SMOTE", "no attention",
-    "single task",
+    "abstract tokens", "single task",
 )  # fmt: skip
 PROTOCOL = {"version": 1, "folds": FOLDS, "scored": "288 complete rows"}
 LEDGER = Ledger(FOLDER, PROTOCOL)
@@ -105,7 +105,7 @@ def _main(scheme: str, repeat: int) -> dict[str, Any]:
                 "rows": one.rows.tolist(),
                 "trained": one.trained,
                 "median": {k: np.round(v, 5).tolist() for k, v in one.median.items()},
-                "half": {k: np.round(v, 5).tolist() for k, v in one.half.items()},
+                "reach": {k: np.round(v, 5).tolist() for k, v in one.reach.items()},
                 "inner": {k: np.round(v, 4).tolist() for k, v in one.inner.items()},
                 "assay": one.told.assay if one.told else None,
             }
@@ -133,6 +133,7 @@ def _ablation(scheme: str, variant: str) -> dict[str, Any]:
         "no knowledge view": {"knowledge": False},
         "no SMOTE": {"smote": SmoteSettings(added=0)},
         "no attention": {"attends": False},
+        "abstract tokens": {"tokens": 8},
         "single task": {"tasks": "single"},
     }.get(variant, {})
     settings = MemberSettings(**changes)
@@ -306,7 +307,7 @@ def _table(scheme: str, cells: list[dict[str, Any]]) -> dict[str, Any]:
             np.array(fold["rows"]),
             int(cell["repeat"]),
             {k: np.array(v) for k, v in fold["median"].items()},
-            {k: np.array(v) for k, v in fold["half"].items()},
+            {k: np.array(v) for k, v in fold["reach"].items()},
             {k: np.array(v) for k, v in fold["inner"].items()},
             fold["trained"],
         )
@@ -327,8 +328,8 @@ def _coverage(scheme: str, rows: Any, outcomes: list[Any]) -> dict[str, Any]:
     groups = rows_of("study")[0].groups
     inside = np.full((max(one.repeat for one in outcomes) + 1, *rows.target.shape), np.nan)
     for one in outcomes:
-        apart = np.abs(rows.target[one.rows] - one.median["ensemble"])
-        inside[one.repeat, one.rows] = apart <= one.half["ensemble"]
+        apart, (down, up) = rows.target[one.rows] - one.median["ensemble"], one.reach["ensemble"]
+        inside[one.repeat, one.rows] = (-down <= apart) & (apart <= up)
     with np.errstate(invalid="ignore"):
         share = np.nanmean(inside[:, rows.scored], axis=0)
     studies = groups[rows.scored]

@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_bits(nano_fit, nano_rows, nano_settings):
     again = fit_ensemble(nano_rows, nano_settings, seed=0)[0]
     one, other = (found.predict(nano_rows.known) for found in (nano_fit[0], again))
     np.testing.assert_array_equal(one.median, other.median)
-    np.testing.assert_array_equal(one.half, other.half)
+    np.testing.assert_array_equal(one.reach, other.reach)
     third = fit_ensemble(nano_rows, nano_settings, seed=1)[0].predict(nano_rows.known)
     assert (third.median != one.median).any()
 
@@ -112,9 +112,10 @@ def test_noise_is_not_predicted_out_of_fold(nano_rows, nano_settings):
 def test_intervals_cover_their_share_of_the_rows_they_were_calibrated_on(nano_fit):
     ensemble, inner = nano_fit
     blended = cross_weigh(inner.stacked(MEMBERS), inner.truth, inner.fold)
-    half = ensemble.uncertainty.half_width(inner.disagreement, inner.stretch)
-    inside = (np.abs(inner.truth - blended) <= half + 1e-12).mean(axis=0)
-    np.testing.assert_allclose(inside, np.ceil(49 * 0.9) / 48)
+    down, up = ensemble.uncertainty.reach(inner.disagreement, inner.stretch)
+    apart = inner.truth - blended
+    for outside in (apart < -down - 1e-12, apart > up + 1e-12):
+        np.testing.assert_allclose(outside.mean(axis=0), 1 - np.ceil(49 * 0.95) / 48)
 
 
 def test_a_single_group_cannot_be_judged(nano_rows, nano_settings):

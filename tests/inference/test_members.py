@@ -115,7 +115,7 @@ def test_single_tasks_have_a_network_for_each_target(lesson, taught):
     assert learner.predict(lesson.known).shape == (52, 7)
 
 
-@pytest.mark.parametrize("change", [{"knowledge": False}, {"attends": False}])
-def test_networks_without_knowledge_or_attention_predict_too(lesson, taught, change):
+@pytest.mark.parametrize("change", [{"knowledge": False}, {"attends": False}, {"tokens": 3}])
+def test_networks_of_every_reading_predict(lesson, taught, change):
     (learner,) = fit_networks([lesson], MemberSettings(networks=1, **change), seed=1)
     assert learner.predict(lesson.known).shape == (52, 7)

@@ -32,7 +32,7 @@ def test_the_median_is_the_weighted_sum_of_the_members(ensemble, known):
     stacked = np.stack([found.members[name] for name in MEMBERS])
     blended = sum(w * own for w, own in zip(ensemble.weights[:, None], stacked, strict=True))
     np.testing.assert_allclose(found.median, blended, **CLOSE)
-    assert (found.half > 0).all()
+    assert (found.reach > 0).all()
 
 
 def test_the_mean_predicts_the_mean_of_training(ensemble, known, nano_rows):
@@ -45,7 +45,7 @@ def test_a_row_is_predicted_alike_in_any_company_and_order(ensemble, known):
     for rows in (np.array([7]), np.arange(51, -1, -1), np.array([3, 3, 50])):
         own = ensemble.predict(known.take(rows))
         np.testing.assert_allclose(own.median, whole.median[rows], **CLOSE)
-        np.testing.assert_allclose(own.half, whole.half[rows], **CLOSE)
+        np.testing.assert_allclose(own.reach, whole.reach[:, rows], **CLOSE)
 
 
 def test_what_is_missing_gives_a_finite_prediction(ensemble, known):
@@ -55,14 +55,14 @@ def test_what_is_missing_gives_a_finite_prediction(ensemble, known):
     for one in (nothing, some):
         found = ensemble.predict(one)
         assert np.isfinite(found.median).all()
-        assert np.isfinite(found.half).all()
+        assert np.isfinite(found.reach).all()
 
 
 def test_far_particles_get_wider_intervals(ensemble, known):
     far = Properties(known.number + 30.0, known.code)
     here, there = ensemble.predict(known), ensemble.predict(far)
     assert (there.stretch > 1.5).all()
-    assert (there.half > here.half).mean() > 0.99
+    assert (there.reach > here.reach).mean() > 0.99
     assert ensemble.predict(known).stretch.max() == 1
 
 
@@ -70,7 +70,7 @@ def test_it_is_stored_to_the_last_bit(ensemble, known, parts):
     again = from_parts(*parts)
     one, other = ensemble.predict(known), again.predict(known)
     np.testing.assert_array_equal(one.median, other.median)
-    np.testing.assert_array_equal(one.half, other.half)
+    np.testing.assert_array_equal(one.reach, other.reach)
     np.testing.assert_array_equal(ensemble.disagreement(known), again.disagreement(known))
     assert again.domain.judge(known) == ensemble.domain.judge(known)
     assert again.descriptors == ensemble.descriptors
@@ -79,7 +79,7 @@ def test_it_is_stored_to_the_last_bit(ensemble, known, parts):
 ARRAYS = [
     "center", "scale", "weights", "domain.number", "domain.code", "networks", "mean.level",
     "ridge.slope", "gaussian_process.support", "random_forest.value", "extra_trees.root",
-    "uncertainty.quantile",
+    "uncertainty.down",
 ]  # fmt: skip
 
 

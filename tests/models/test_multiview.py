@@ -53,6 +53,20 @@ def test_networks_that_do_not_attend_have_no_map(views):
     assert not found.predict(views).any()  # no weights, no prediction
 
 
+def test_abstract_tokens_are_as_many_as_asked_for_and_cannot_be_read(views):
+    config = NetworkConfig(views=VIEWS, targets=2, width=4, tokens=5)
+    assert CONFIG.readable
+    assert not config.readable
+    rng = np.random.default_rng(0)
+    found = Networks(config, rng.normal(size=(1, network_size(config.key))))
+    maps = found.attention(views)
+    assert [one.shape for one in maps] == [(300, 2, 5, 5)]
+    np.testing.assert_allclose(maps[0].sum(axis=(2, 3)), 1)
+    one = found.predict(tuple(view[:1] for view in views))
+    np.testing.assert_allclose(one, found.predict(views)[:1])  # no other row is read
+    assert np.ptp(found.predict(views), axis=0).min() > 0
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -16,27 +16,30 @@ def calibrate(
     *,
     level: float = LEVEL,
 ) -> Uncertainty:
-    """Fit the error's size, then the factor that covers the level's share of residuals.
+    """Fit the error's size, then the factor of each end that leaves its share of residuals out.
 
     Args:
         residual: Truth minus prediction of rows no member had seen, shape (row, target).
         disagreement: Of the trees; None makes intervals of one width.
         stretch: At these rows, at least 1.
-        level: Of the intervals.
+        level: Of the intervals; as much of the rest is left below as above.
 
     Returns:
-        Half-widths; the quantile is the conformal one, ceil((n + 1) level) of n.
+        How far intervals reach. Each end is the conformal one of its side, the
+        ceil((n + 1) (1 + level) / 2) th of n; an end never lies beyond the prediction.
     """
     rows, targets = residual.shape
     floor, slope = np.maximum(np.mean(residual**2, axis=0), TINY), np.zeros(targets)
     if disagreement is not None:
         for t in range(targets):
             floor[t], slope[t] = _size(residual[:, t] / stretch, disagreement[:, t])
-    found = Uncertainty(floor, slope, np.ones(targets))
+    unit = Uncertainty(floor, slope, np.ones(targets), np.ones(targets))
     spread = np.zeros_like(residual) if disagreement is None else disagreement
-    score = np.sort(np.abs(residual) / found.size(spread, stretch), axis=0)
-    last = min(int(np.ceil((rows + 1) * level)), rows) - 1
-    return Uncertainty(floor, slope, score[last])
+    score = np.sort(residual / unit.size(spread, stretch), axis=0)
+    last = min(int(np.ceil((rows + 1) * (1 + level) / 2)), rows) - 1
+    return Uncertainty(
+        floor, slope, np.maximum(-score[rows - 1 - last], 0), np.maximum(score[last], 0)
+    )
 
 
 def _size(residual: np.ndarray, disagreement: np.ndarray) -> tuple[float, float]:

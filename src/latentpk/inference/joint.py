@@ -15,10 +15,14 @@ def fit_joint(
     inner: Inner,
     latent: TumorModel,
     delivered: Float[np.ndarray, "row delivered"],
+    noise: Float[np.ndarray, " delivered"],
 ) -> tuple[Joint, Float[np.ndarray, "row target"]]:
     """Choose the latent model's share and calibrate the joined intervals.
 
-    One share serves the three deliveries, which are nearly one number.
+    One share serves the three deliveries, which are nearly one number. It is the least-squares
+    slope of what the ensemble missed on what the latent model adds. A row of training is left to
+    few members, a new particle is predicted by the mean of all, which errs less: that part of the
+    addition's square is taken off, as for any regressor that is measured with error.
 
     Args:
         ensemble: The other side.
@@ -26,6 +30,7 @@ def fit_joint(
         latent: The latent model.
         delivered: log10 of delivery by members of the latent model that did not see the row, for
             the rows of `inner`, shape (row, 3).
+        noise: Variance of it that the mean of all members has not, shape (3,).
 
     Returns:
         The joined model, and its own standardized predictions of the rows of `inner`.
@@ -36,7 +41,9 @@ def fit_joint(
     standard = (delivered - center) / scale
     offset = np.mean(truth - standard, axis=0)
     change = standard + offset - alone
-    share = float(np.clip(np.sum(change * (truth - alone)) / np.sum(change**2), 0, 1))
+    size = np.sum(change**2) - len(change) * np.sum(noise / scale**2)
+    gain = np.sum(change * (truth - alone))
+    share = float(np.clip(gain / size, 0, 1)) if size > gain else float(gain > 0)
     joined = inner.weighed.copy()
     joined[:, columns] = alone + share * change
     uncertainty = calibrate(inner.truth - joined, inner.disagreement, inner.stretch)

@@ -28,6 +28,7 @@ class MemberSettings(Frozen):
         networks: Networks of each fold.
         knowledge: Whether networks read the knowledge view.
         attends: Whether they attend, or are an MLP on both views.
+        tokens: Abstract ones that each view is projected to; None for one per feature.
         tasks: One network for all targets, or one for each.
         width: Of tokens and hidden layers.
         training: Of the networks.
@@ -37,6 +38,7 @@ class MemberSettings(Frozen):
     networks: int = Field(default=2, ge=1)
     knowledge: bool = True
     attends: bool = True
+    tokens: int | None = Field(default=None, ge=1)
     tasks: Literal["joint", "single"] = "joint"
     width: int = Field(default=16, ge=2)
     training: RegressionSettings = RegressionSettings()
@@ -125,7 +127,11 @@ def network_config(
     views = (descriptors.columns, knowledge) if settings.knowledge else (descriptors.columns,)
     outputs = 1 if settings.tasks == "single" else targets
     return NetworkConfig(
-        views=views, targets=outputs, width=settings.width, attends=settings.attends
+        views=views,
+        targets=outputs,
+        width=settings.width,
+        attends=settings.attends,
+        tokens=settings.tokens,
     )
 
 

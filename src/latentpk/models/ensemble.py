@@ -48,13 +48,13 @@ class Prediction:
 
     Attributes:
         median: Of log10 of each target, shape (row, target).
-        half: Half of the calibrated interval's width, on that scale.
+        reach: How far the calibrated interval reaches below and above it, shape (2, row, target).
         members: Each member's own prediction, shape (row, target).
         stretch: How much wider intervals are for being far from all particles, shape (row,).
     """
 
     median: Float[np.ndarray, "row target"]
-    half: Float[np.ndarray, "row target"]
+    reach: Float[np.ndarray, "2 row target"]
     members: Mapping[str, Float[np.ndarray, "row target"]]
     stretch: Float[np.ndarray, " row"]
 
@@ -71,7 +71,7 @@ class Ensemble:
         fitted: The members but the networks, by name.
         learners: The networks of each fold.
         weights: Of each of `MEMBERS` for each target, shape (member, target).
-        uncertainty: Half-widths on the standardized scale.
+        uncertainty: Reach of intervals on the standardized scale.
         domain: The particles seen.
     """
 
@@ -108,10 +108,10 @@ class Ensemble:
         stacked = np.stack([found[name] for name in MEMBERS])
         median = np.einsum("mrt,mt->rt", stacked, self.weights)
         stretch = self.domain.stretch(self.domain.distance(known))
-        half = self.uncertainty.half_width(self.disagreement(known), stretch)
+        reach = self.uncertainty.reach(self.disagreement(known), stretch)
         return Prediction(
             median * self.scale + self.center,
-            half * self.scale,
+            reach * self.scale,
             {name: own * self.scale + self.center for name, own in found.items()},
             stretch,
         )

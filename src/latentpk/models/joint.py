@@ -51,7 +51,7 @@ class Joint:
             delivered: log10 of their delivery at the prior's location, shape (row, 3).
 
         Returns:
-            Medians and half-widths of all targets; members tell both sides.
+            Medians and intervals of all targets; members tell both sides.
         """
         alone = ensemble.predict(known)
         median = alone.median.copy()
@@ -59,14 +59,16 @@ class Joint:
         latent = np.full_like(median, np.nan)
         latent[:, columns] = delivered + self.offset
         median[:, columns] = (1 - self.share) * median[:, columns] + self.share * latent[:, columns]
-        half = self.uncertainty.half_width(ensemble.disagreement(known), alone.stretch)
+        reach = self.uncertainty.reach(ensemble.disagreement(known), alone.stretch)
         members = {**alone.members, "ensemble": alone.median, "latent": latent}
-        return Prediction(median, half * ensemble.scale, members, alone.stretch)
+        return Prediction(median, reach * ensemble.scale, members, alone.stretch)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """By name, the latent model's own apart."""
         own = {"share": self.share, "offset": self.offset}
-        return own | {f"half.{name}": value for name, value in self.uncertainty.to_arrays().items()}
+        return own | {
+            f"reach.{name}": found for name, found in self.uncertainty.to_arrays().items()
+        }
 
     @classmethod
     def from_arrays(
@@ -77,8 +79,8 @@ class Joint:
         Raises:
             ArtifactError: A wrong shape or type, or not finite.
         """
-        half = {k.removeprefix("half."): v for k, v in arrays.items() if k.startswith("half.")}
-        own = {k: v for k, v in arrays.items() if not k.startswith("half.")}
+        reach = {k.removeprefix("reach."): v for k, v in arrays.items() if k.startswith("reach.")}
+        own = {k: v for k, v in arrays.items() if not k.startswith("reach.")}
         check_arrays(own, dict.fromkeys(("share", "offset"), (len(DELIVERED),)), "joined model")
-        uncertainty = Uncertainty.from_arrays(half, targets=targets)
+        uncertainty = Uncertainty.from_arrays(reach, targets=targets)
         return cls(latent, own["share"], own["offset"], uncertainty)

@@ -26,18 +26,30 @@ class NetworkConfig(Frozen):
         targets: How many numbers are predicted.
         width: Of tokens and hidden layers.
         attends: Whether further views attend to the raw one.
+        tokens: That each view is projected to; None for one per feature, whose maps can be read.
     """
 
     views: tuple[tuple[int, ...], ...] = Field(min_length=1)
     targets: int = Field(ge=1)
     width: int = Field(default=16, ge=2)
     attends: bool = True
+    tokens: int | None = Field(default=None, ge=1)
+
+    @property
+    def readable(self) -> bool:
+        """Whether attention tells of features."""
+        return self.attends and self.tokens is None and len(self.views) > 1
 
 
 def build_network(config: NetworkConfig, key: PRNGKeyArray) -> MultiViewNetwork:
     """A network as training begins."""
     return MultiViewNetwork(
-        config.views, config.targets, config.width, attends=config.attends, key=key
+        config.views,
+        config.targets,
+        config.width,
+        attends=config.attends,
+        tokens=config.tokens,
+        key=key,
     )
 
 

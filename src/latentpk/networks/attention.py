@@ -64,6 +64,27 @@ class FeatureTokens(eqx.Module):
         return (values @ wide.reshape(len(self.columns), -1)).reshape(features, width) + embedding
 
 
+class AbstractTokens(eqx.Module):
+    """As many tokens as asked for, each a learned mixture of a whole view.
+
+    Another reading of the published network: its maps tell nothing of single features.
+    """
+
+    weight: Float[Array, "token width column"]
+    bias: Float[Array, "token width"]
+
+    def __init__(self, columns: Columns, tokens: int, width: int, *, key: PRNGKeyArray) -> None:
+        first, second = jax.random.split(key)
+        inputs = len(of_features(columns))
+        shape = (tokens, width, inputs)
+        self.weight = inputs**-0.5 * jax.random.normal(first, shape, jnp.float64)
+        self.bias = width**-0.5 * jax.random.normal(second, (tokens, width), jnp.float64)
+
+    def mapped(self, values: Float[Array, " column"], by: Linear) -> Float[Array, "token width"]:
+        """An affine map of each token, shape (token, width)."""
+        return (self.weight @ values + self.bias) @ by.weight.T + by.bias
+
+
 class CrossAttention(eqx.Module):
     r"""Each raw feature reads a mixture of knowledge features; a query per target pools them.
 
@@ -74,19 +95,30 @@ class CrossAttention(eqx.Module):
     subject, never over the batch.
     """
 
-    raw: FeatureTokens
-    knowledge: FeatureTokens
+    raw: FeatureTokens | AbstractTokens
+    knowledge: FeatureTokens | AbstractTokens
     key_map: Linear
     query_map: Linear
     value_map: Linear
     target: Float[Array, "target width"]
 
     def __init__(
-        self, raw: Columns, knowledge: Columns, targets: int, width: int, *, key: PRNGKeyArray
+        self,
+        raw: Columns,
+        knowledge: Columns,
+        targets: int,
+        width: int,
+        *,
+        tokens: int | None = None,
+        key: PRNGKeyArray,
     ) -> None:
         keys = jax.random.split(key, 6)
-        self.raw = FeatureTokens(raw, width, key=keys[0])
-        self.knowledge = FeatureTokens(knowledge, width, key=keys[1])
+        self.raw, self.knowledge = (
+            FeatureTokens(view, width, key=one)
+            if tokens is None
+            else AbstractTokens(view, tokens, width, key=one)
+            for view, one in zip((raw, knowledge), keys[:2], strict=True)
+        )
         self.key_map = Linear(width, width, key=keys[2])
         self.query_map = Linear(width, width, key=keys[3])
         self.value_map = Linear(width, width, key=keys[4])
@@ -134,6 +166,7 @@ class MultiViewNetwork(eqx.Module):
         width: int,
         *,
         attends: bool = True,
+        tokens: int | None = None,
         key: PRNGKeyArray,
     ) -> None:
         """Draw the weights.
@@ -143,12 +176,13 @@ class MultiViewNetwork(eqx.Module):
             targets: How many values are predicted.
             width: Of tokens and hidden layers.
             attends: Whether further views attend to the raw one; else there is the MLP alone.
+            tokens: Of each view; None for one per feature.
             key: Of the draw.
         """
         keys = jax.random.split(key, max(1 + len(views), 3))
         raw, *others = views
         self.attentions = tuple(
-            CrossAttention(raw, other, targets, width, key=one)
+            CrossAttention(raw, other, targets, width, tokens=tokens, key=one)
             for other, one in zip(others, [keys[0], *keys[3:]], strict=False)
             if attends
         )

@@ -137,8 +137,8 @@ def test_maps_sum_to_one_and_have_the_models_entropy(nano_model):
 
 @pytest.mark.parametrize(
     "members",
-    [{"knowledge": False}, {"tasks": "single"}, {"attends": False}],
-    ids=["raw view alone", "a network for each target", "no attention"],
+    [{"knowledge": False}, {"tasks": "single"}, {"attends": False}, {"tokens": 3}],
+    ids=["raw view alone", "a network for each target", "no attention", "abstract tokens"],
 )
 def test_networks_of_every_kind_are_explained(members, nano_model, nano_rows, nano_settings):
     small = {"networks": 1, "width": 3, "training": RegressionSettings(steps=10)}

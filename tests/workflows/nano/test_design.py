@@ -208,7 +208,7 @@ def test_a_current_design_without_size_is_told(nano_model, rows):
 def two(median, half):
     known = Properties(np.zeros((len(median), 8)), np.zeros((len(median), 6), int))
     return Designs(
-        known, np.array(median), np.array(half), ("ok",) * len(median), ("",) * len(median),
+        known, np.array(median), np.tile(half, (2, 1)), ("ok",) * len(median), ("",) * len(median),
         np.zeros(len(median), int),
     )  # fmt: skip
 

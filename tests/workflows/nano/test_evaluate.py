@@ -99,11 +99,11 @@ def test_scores_are_their_definitions_pooled_over_folds(outcomes, nano_rows):
         own = [one for one in outcomes if one.repeat == repeat]
         truth = np.concatenate([nano_rows.target[one.rows] for one in own])[:, k]
         middle = np.concatenate([one.median["xgboost"] for one in own])[:, k]
-        half = np.concatenate([one.half["xgboost"] for one in own])[:, k]
+        down, up = np.concatenate([one.reach["xgboost"] for one in own], axis=1)[:, :, k]
         values["r2"].append(1 - np.sum((truth - middle) ** 2) / np.sum((truth - truth.mean()) ** 2))
-        low, high = (middle - half)[:, None], (middle + half)[:, None]
+        low, high = (middle - down)[:, None], (middle + up)[:, None]
         values["interval_score90"].append(interval_score(truth[:, None], low, high)[0])
-        values["coverage90"].append(np.mean(np.abs(truth - middle) <= half))
+        values["coverage90"].append(np.mean((truth >= middle - down) & (truth <= middle + up)))
     for name, own in values.items():
         assert found[name] == pytest.approx(np.mean(own)), name
     assert found["r2_sd"] == pytest.approx(np.std(values["r2"], ddof=1))
@@ -118,7 +118,7 @@ def test_what_an_outer_fold_holds_does_not_reach_what_predicts_it(nano_rows, set
     again = run_folds(changed, one, threads=1)
     for name in MODELS:
         np.testing.assert_array_equal(again[0].median[name], first.median[name])
-        np.testing.assert_array_equal(again[0].half[name], first.half[name])
+        np.testing.assert_array_equal(again[0].reach[name], first.reach[name])
     assert (again[1].median["ridge"] != outcomes[1].median["ridge"]).any()
 
 
@@ -128,11 +128,10 @@ def test_the_ensemble_that_is_scored_is_the_one_that_is_fitted(nano_rows, settin
     ensemble, inner = fit_ensemble(nano_rows.take(train), settings.ensemble, seed=4)
     found = ensemble.predict(nano_rows.known.take(first.rows))
     np.testing.assert_allclose(found.median, first.median["ensemble"])
-    np.testing.assert_allclose(found.half, first.half["ensemble"])
+    np.testing.assert_allclose(found.reach, first.reach["ensemble"])
     flat = calibrate(inner.truth - inner.found["mean"], None, np.ones(len(inner.truth)))
-    np.testing.assert_allclose(
-        first.half["mean"][0], flat.quantile * np.sqrt(flat.floor) * ensemble.scale
-    )
+    size = np.sqrt(flat.floor) * ensemble.scale
+    np.testing.assert_allclose(first.reach["mean"][:, 0], [flat.down * size, flat.up * size])
 
 
 def test_a_feature_that_is_the_target_is_seen_and_noise_is_not(nano_rows, settings):

@@ -127,7 +127,7 @@ def attention_map(
     None where networks have no knowledge view or do not attend; each target's map sums to 1.
     """
     config = ensemble.learners[0].networks[0].config
-    if len(config.views) < 2 or not config.attends:
+    if not config.readable:
         return None
     maps = []
     for learner in ensemble.learners:

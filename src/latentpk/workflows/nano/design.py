@@ -55,7 +55,7 @@ class Designs:
     Attributes:
         known: Their properties.
         median: log10 of the target.
-        half: Half of the calibrated interval's width, log10.
+        reach: How far the calibrated interval reaches below and above, log10.
         verdict: Of the domain.
         reason: Why.
         near: Training particles within the usual distance.
@@ -63,10 +63,15 @@ class Designs:
 
     known: Properties
     median: Float[np.ndarray, " design"]
-    half: Float[np.ndarray, " design"]
+    reach: Float[np.ndarray, "2 design"]
     verdict: tuple[str, ...]
     reason: tuple[str, ...]
     near: Int[np.ndarray, " design"]
+
+    @property
+    def half(self) -> Float[np.ndarray, " design"]:
+        """Half of the interval's width, log10."""
+        return self.reach.mean(axis=0)
 
     @property
     def inside(self) -> Bool[np.ndarray, " design"]:
@@ -77,8 +82,8 @@ class Designs:
         """Some that follow each other."""
         rows = slice(start, start + count)
         known = Properties(self.known.number[rows], self.known.code[rows])
-        median, half = self.median[rows], self.half[rows]
-        return Designs(known, median, half, self.verdict[rows], self.reason[rows], self.near[rows])
+        median, reach = self.median[rows], self.reach[:, rows]
+        return Designs(known, median, reach, self.verdict[rows], self.reason[rows], self.near[rows])
 
     def number(self, name: str) -> Float[np.ndarray, " design"]:
         """A number, as `Properties` holds it."""
@@ -164,7 +169,7 @@ def predict_designs(model: NanoModel, known: Properties, mouse: Mouse, target: s
     return Designs(
         known,
         found.median[:, column],
-        found.half[:, column],
+        found.reach[:, :, column],
         tuple(verdict for verdict, _ in judged),
         tuple(reason for _, reason in judged),
         _near(domain, known),
@@ -266,8 +271,8 @@ def _kinds(
 
 
 def _told(found: Designs, row: int, target: str) -> dict[str, Any]:
-    most, low = MOST.get(target, np.inf), found.median[row] - found.half[row]
-    high = found.median[row] + found.half[row]
+    most, low = MOST.get(target, np.inf), found.median[row] - found.reach[0, row]
+    high = found.median[row] + found.reach[1, row]
     return {
         "HD": _or_none(np.exp(found.number("HD")[row])),
         "CHARGE": _sign(found.number("CHARGE")[row]),

@@ -187,16 +187,16 @@ def _outer(
             later = predict_later(Case(model, rows.known, measured, train, unseen, seed))
     spread = ensemble.disagreement(known)
     stretch = ensemble.domain.stretch(ensemble.domain.distance(known))
-    median, half = {}, {}
+    median, reach = {}, {}
     for name, (middle, blended) in pairs.items():
         disagreement = None if name == "mean" else inner.disagreement
         wide = calibrate(inner.truth - blended, disagreement, _stretch(name, inner.stretch))
         own = np.zeros_like(spread) if name == "mean" else spread
-        half[name] = wide.half_width(own, _stretch(name, stretch)) * ensemble.scale
+        reach[name] = wide.reach(own, _stretch(name, stretch)) * ensemble.scale
         median[name] = middle * ensemble.scale + ensemble.center
     scores = inner_scores(ensemble, inner)
     scores["ensemble"] = r2(inner.truth, pairs["ensemble"][1])
-    return Outcome(test, cut.repeat, median, half, scores, len(train), later, told)
+    return Outcome(test, cut.repeat, median, reach, scores, len(train), later, told)
 
 
 def _with_latent(

@@ -74,9 +74,9 @@ def score_model(
     scores: dict[str, dict[str, dict[str, float | None]]] = {}
     for k, target in enumerate(rows.targets):
         own = np.flatnonzero(~np.isnan(rows.target[:, k]))
-        truth, half = rows.target[own, k : k + 1], found.half[own, k : k + 1]
+        truth, reach = rows.target[own, k : k + 1], found.reach[:, own, k : k + 1]
         scores[target] = {
-            name: _scored(truth, middle[own, k : k + 1], half if name == "ensemble" else None)
+            name: _scored(truth, middle[own, k : k + 1], reach if name == "ensemble" else None)
             for name, middle in everything.items()
             if not np.isnan(middle[:, k]).any()  # the latent model has its own KTRES
         }
@@ -86,13 +86,13 @@ def score_model(
 def _scored(
     truth: Float[np.ndarray, "row 1"],
     middle: Float[np.ndarray, "row 1"],
-    half: Float[np.ndarray, "row 1"] | None,
+    reach: Float[np.ndarray, "2 row 1"] | None,
 ) -> dict[str, float | None]:
     values: Mapping[str, np.ndarray] = {}
     if len(truth):
         values = {"r2": r2(truth, middle), "rmse": rmse(truth, middle), "mae": mae(truth, middle)}
-    if len(truth) and half is not None:
-        low, high = middle - half, middle + half
+    if len(truth) and reach is not None:
+        low, high = middle - reach[0], middle + reach[1]
         values |= {
             "coverage90": coverage(truth, low, high),
             "width90": np.mean(high - low, axis=0),

@@ -145,11 +145,11 @@ class NanoModel:
         found = self.prediction(particles)
         columns: dict[str, Any] = {"ID": list(particles.ids)}
         for k, name in enumerate(self.ensemble.targets):
-            middle, half = found.median[:, k], found.half[:, k]
+            middle, (down, up) = found.median[:, k], found.reach[:, :, k]
             most = MOST.get(name, np.inf)
             columns[name] = np.minimum(10**middle, most)
-            columns[f"{name}_LO"] = np.minimum(10 ** (middle - half), most)
-            columns[f"{name}_HI"] = np.minimum(10 ** (middle + half), most)
+            columns[f"{name}_LO"] = np.minimum(10 ** (middle - down), most)
+            columns[f"{name}_HI"] = np.minimum(10 ** (middle + up), most)
         domain = self.ensemble.domain
         verdicts = domain.judge(known)
         unknown = [[f"{name} is not known" for name in names] for names in domain.unknown(known)]
@@ -252,7 +252,7 @@ def attention_entropy(ensemble: Ensemble) -> float | None:
     shares = []
     for learner in ensemble.learners:
         for networks in learner.networks:
-            if len(networks.config.views) < 2 or not networks.config.attends:
+            if not networks.config.readable:
                 return None
             views = learner.descriptors.encode(ensemble.domain.known).views
             pooled = networks.attention(views)[0]  # row target raw knowledge

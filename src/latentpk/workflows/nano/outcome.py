@@ -27,7 +27,7 @@ class Outcome:
         rows: Which rows.
         repeat: Of which dealing.
         median: log10, by model, shape (row, target).
-        half: Half-widths of intervals, by model.
+        reach: How far intervals reach below and above, by model, shape (2, row, target).
         inner: R2 on inner folds, by model.
         trained: Rows trained on.
         later: Of the first repeat, later measurements of the fold's courses.
@@ -37,7 +37,7 @@ class Outcome:
     rows: Int[np.ndarray, " row"]
     repeat: int
     median: dict[str, Float[np.ndarray, "row target"]]
-    half: dict[str, Float[np.ndarray, "row target"]]
+    reach: dict[str, Float[np.ndarray, "2 row target"]]
     inner: dict[str, Float[np.ndarray, " target"]]
     trained: int
     later: Later | None = None
@@ -70,14 +70,15 @@ def scores_of(
         order = np.concatenate([one.rows for one in own])
         truth = rows.target[order]
         middle = np.concatenate([one.median[name] for one in own])
-        half = np.concatenate([one.half[name] for one in own])
+        down, up = np.concatenate([one.reach[name] for one in own], axis=1)
+        low, high = middle - down, middle + up
         found = {
             "r2": r2(truth, middle),
             "rmse": rmse(truth, middle),
             "mae": mae(truth, middle),
-            "coverage90": coverage(truth, middle - half, middle + half),
-            "width90": np.mean(2 * half, axis=0),
-            "interval_score90": interval_score(truth, middle - half, middle + half, level=LEVEL),
+            "coverage90": coverage(truth, low, high),
+            "width90": np.mean(high - low, axis=0),
+            "interval_score90": interval_score(truth, low, high, level=LEVEL),
         }
         for key, value in found.items():
             kinds.setdefault(key, []).append(value)

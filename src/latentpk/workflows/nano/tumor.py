@@ -99,8 +99,20 @@ def join(
     )
     unseen = trained.unseen_location(rows.known)
     delivered = delivery_at(unseen, measured.mouse)[rows.scored]
-    joint, found = fit_joint(*fitted, trained.model, delivered)
+    joint, found = fit_joint(
+        *fitted, trained.model, delivered, _excess(trained.model, rows, measured.mouse, settings)
+    )
     return Joined(joint, trained.told, unseen[rows.scored], delivered, found)
+
+
+def _excess(
+    model: TumorModel, rows: Rows, mouse: Mouse, settings: TumorSettings
+) -> Float[np.ndarray, " delivered"]:
+    """Variance of a delivery by the members that did not see a row, over that by all."""
+    each = np.stack([delivery_at(one, mouse)[rows.scored] for one in model.location(rows.known)])
+    if len(each) == settings.networks:
+        return np.zeros(each.shape[2])
+    return np.var(each, axis=0, ddof=1).mean(axis=0) * (1 / settings.networks - 1 / len(each))
 
 
 def expected_delivery(
