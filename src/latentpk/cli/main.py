@@ -12,6 +12,7 @@ from latentpk.cli.fit import fit
 from latentpk.cli.forecast import forecast
 from latentpk.cli.library import library
 from latentpk.cli.nano.main import nano
+from latentpk.cli.popfit import popfit
 from latentpk.cli.show import show
 from latentpk.cli.simulate import simulate
 
@@ -29,6 +30,11 @@ SIMULATE = "latentpk simulate vancomycin-goti-2018 --subjects 200 --seed 1 --out
 FIT = (
     "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL; "
     "latentpk fit ten.csv --start-from vancomycin-goti-2018 --out ours.model"
+)
+POPFIT = (
+    'latentpk popfit clinic.csv --structure 2c-iv --effects "cl~CRCL,v~WT" --out fit.json; '
+    "latentpk popfit oral.csv --structure 1c-oral --parameters ka,ke,v --error additive "
+    "--out fit.json"
 )
 DISTILL = "latentpk distill vancomycin-goti-2018 --out goti.model"
 FORECAST = (
@@ -48,6 +54,7 @@ DATA = "latentpk data; latentpk data get nano-tumor --out nano"
 
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
+app.command(epilog=f"Example: {POPFIT}")(popfit)
 app.command(epilog=f"Example: {DISTILL}")(distill)
 app.command(epilog=f"Example: {FORECAST}")(forecast)
 app.command(epilog=f"Example: {EXPOSURE}")(exposure)

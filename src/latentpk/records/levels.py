@@ -65,12 +65,16 @@ def read_levels(
 
 
 def _negative(findings: Findings, level: np.ndarray, policy: str) -> np.ndarray:
-    """Negative levels that are dropped; they are refused unless that was asked for."""
+    """Negative levels that are dropped; they are refused unless something else was asked for."""
     written = parsed(findings, "DV")
     bad = level & (written < 0) & np.isfinite(written)
     if policy == "drop" and bad.any():
         findings.notice(f"{int(bad.sum())} negative levels are not conditioned on, as asked for.")
         return bad
+    if policy == "keep":
+        if bad.any():
+            findings.notice(f"{int(bad.sum())} negative levels are kept as they are.")
+        return np.zeros(len(level), bool)
     findings.flag(
         bad,
         "DV",

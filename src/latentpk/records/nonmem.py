@@ -43,7 +43,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     dvid: float | None = None,
     route: Literal["auto", "iv", "oral"] = "auto",
     blq: Literal["M1", "M3"] = "M3",
-    negative: Literal["refuse", "drop"] = "refuse",
+    negative: Literal["refuse", "drop", "keep"] = "refuse",
     condition_until: float | None = None,
     purpose: Literal["fit", "adapt", "forecast", "dose"] = "fit",
     derive: Mapping[str, Any] | Derive | None = None,
@@ -67,7 +67,8 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
         dvid: Which DVID to read; None takes the smallest.
         route: Route of doses that the file leaves undecided; "auto" keeps them undecided.
         blq: Levels below their limit dropped ("M1") or kept as censored ("M3").
-        negative: Negative levels refused, or answered but not conditioned on ("drop").
+        negative: Negative levels refused, answered but not conditioned on ("drop"), or taken as
+            they are ("keep"): assays with an additive error print them around 0.
         condition_until: Levels and covariates later than this [h] are not looked at.
         purpose: What the table must be good for; "adapt" is a fit of a model that knows its
             covariates already, which therefore need not vary.

@@ -15,7 +15,7 @@ _CHOICES = {
     "impute": ("median", None),
     "route": ("auto", "iv", "oral"),
     "blq": ("M1", "M3"),
-    "negative": ("refuse", "drop"),
+    "negative": ("refuse", "drop", "keep"),
     "purpose": ("fit", "adapt", "forecast", "dose"),
 }
 

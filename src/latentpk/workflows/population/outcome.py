@@ -1,0 +1,344 @@
+r"""What a population fit says, as JSON values with units.
+
+Standard errors come from the observed information, half the curvature of -2 log L; of the natural
+scale by the delta method. Criteria: :math:`AIC = -2\log L + 2p`,
+:math:`BIC = -2\log L + p \log n`, and with :math:`p_R` numbers that random effects carry and
+:math:`p_F` others :math:`BICc = -2\log L + p_R \log N + p_F \log n`, of N subjects and n levels
+(Delattre, Lavielle and Poursat, Electron J Stat 2014;8:456).
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.inference.estimation import Estimate
+from latentpk.models.latent import LatentModel
+from latentpk.models.parameters import UNITS
+from latentpk.models.population import RESIDUAL_TERMS, PopulationConfig
+from latentpk.models.record import Record
+from latentpk.models.residual import FORMULAS
+from latentpk.workflows.population.fit import PopulationFit
+
+WIDE = 1.959964  # standard errors on either side of a 95 % interval
+VAGUE = 2.0  # a standard error of a logarithm (or of a coefficient's effect) that tells nothing
+LEAST_SD = 0.01  # of a random effect, under which it is none
+CONSTANT = "with all constants: the levels' N log(2 pi) is in it, N levels that are not censored"
+
+
+def numbers_of(
+    config: PopulationConfig, flat: Float[Array | np.ndarray, " number"]
+) -> dict[str, Array]:
+    """What the estimated numbers mean, natural scale, in a fixed order.
+
+    Args:
+        config: What the model is made of.
+        flat: In the order of `inference.estimation.number_names`.
+
+    Returns:
+        typical, coefficient, sd, correlation, within and residual: arrays.
+    """
+    counts = [
+        len(config.parameters),
+        sum(term.width for term in config.terms),
+        len(config.varying),
+        len(config.correlations),
+        len(config.within),
+    ]
+    flat = jnp.asarray(flat)
+    log_typical, coefficient, log_diagonal, below, log_within, residual = jnp.split(
+        flat, np.cumsum(counts)
+    )
+    low = jnp.eye(len(config.varying), dtype=flat.dtype)
+    for number, (i, j) in enumerate(config.correlations):
+        low = low.at[i, j].set(below[number])
+    factor = jnp.exp(log_diagonal)[:, None] * low
+    omega = factor @ factor.T
+    sd = jnp.sqrt(jnp.diag(omega))
+    pairs = [omega[i, j] / (sd[i] * sd[j]) for i, j in config.correlations]
+    return {
+        "typical": jnp.exp(log_typical),
+        "coefficient": coefficient,
+        "sd": sd,
+        "correlation": jnp.stack(pairs) if pairs else below,
+        "within": jnp.exp(log_within),
+        "residual": jnp.exp(residual),
+    }
+
+
+def describe(fit: PopulationFit) -> dict[str, Any]:
+    """Everything a fit says, as JSON values; null where there is no number."""
+    config, found = fit.config, fit.found
+    covariance, vague = _covariance(found, config)
+    values = {name: np.asarray(x) for name, x in numbers_of(config, found.value).items()}
+    errors = _errors(config, found, covariance)
+    levels = np.asarray(fit.records.mask & ~fit.records.censored)
+    individual = individual_predictions(fit.model, fit.records, found.modes)
+    return {
+        "meta": _meta(fit),
+        "parameters": {
+            name: _one(values["typical"][k], errors["typical"][k], log=True)
+            | {"unit": _unit(config, name)}
+            for k, name in enumerate(config.parameters)
+        },
+        "effects": _effects(config, values["coefficient"], errors["coefficient"]),
+        "random_effects": {
+            name: _one(values["sd"][k], errors["sd"][k], log=True)
+            | {"cv_percent": _finite(100 * np.sqrt(np.expm1(values["sd"][k] ** 2)))}
+            for k, name in enumerate(config.varying)
+        },
+        "correlations": {
+            f"{config.varying[i]},{config.varying[j]}": _one(
+                values["correlation"][k], errors["correlation"][k], log=False
+            )
+            for k, (i, j) in enumerate(config.correlations)
+        },
+        "between_occasions": {
+            name: _one(values["within"][k], errors["within"][k], log=True)
+            for k, name in enumerate(config.within)
+        },
+        "residual": _residual(config, values["residual"], errors["residual"]),
+        "likelihood": _likelihood(fit, int(levels.sum())),
+        "shrinkage": _shrinkage(fit, values["sd"], individual, levels),
+        "convergence": {
+            "arrived": found.arrived,
+            "largest_gradient": _finite(np.abs(found.gradient).max(initial=0.0)),
+            "evaluations": found.evaluations,
+            "stopped": found.stopped,
+        },
+        "warnings": warnings_of(fit, values, vague),
+        "structures": list(fit.tried),
+        "subjects": _subjects(fit),
+    }
+
+
+def typical_predictions(model: LatentModel, records: Record) -> Float[np.ndarray, "subject level"]:
+    """Concentrations of the typical patient with each one's covariates [mg/L]."""
+    size = model.effects + records.occasions * model.kappas
+    return individual_predictions(model, records, np.zeros((records.mask.shape[0], size)))
+
+
+def individual_predictions(
+    model: LatentModel, records: Record, eps: Float[np.ndarray, "subject effect"]
+) -> Float[np.ndarray, "subject level"]:
+    """Concentrations at the levels' times for some random effects [mg/L]."""
+    return np.asarray(
+        _curves(model, jax.tree_util.tree_map(jnp.asarray, records), jnp.asarray(eps))
+    )
+
+
+@eqx.filter_jit
+def _curves(model: LatentModel, records: Record, eps: Array) -> Array:
+    def one(item: tuple[Record, Array]) -> Array:
+        record, e = item
+        return model.concentration(e, model.location(record), record, record.time, record.order)
+
+    return jax.lax.map(one, (records, eps))
+
+
+def _meta(fit: PopulationFit) -> dict[str, Any]:
+    config = fit.config
+    return {
+        "what": "population model by maximum marginal likelihood",
+        "structure": config.structure,
+        "parameters": list(config.parameters),
+        "omega": config.omega,
+        "error": FORMULAS[config.residual],
+        "method": fit.found.rule,
+        "subjects": len(fit.cohort),
+        "levels": int(fit.records.mask.sum()),
+        "censored": int((fit.records.mask & fit.records.censored).sum()),
+        "data": fit.cohort.source_hash,
+        "notices": list(fit.cohort.notices),
+    }
+
+
+def _covariance(
+    found: Estimate, config: PopulationConfig
+) -> tuple[Float[np.ndarray, "number number"] | None, list[str]]:
+    """Of the estimated numbers, and which of them the data leave open.
+
+    A random effect that has gone to nothing has no curvature: it is left out of the inverse.
+    """
+    if found.hessian is None:
+        return None, []
+    information, size = 0.5 * found.hessian, len(found.value)
+    gone = [f"log sd {n}" for n in config.varying] + [f"log sd {n} within" for n in config.within]
+    kept = np.array(
+        [
+            not (name in gone and np.exp(value) < LEAST_SD)
+            for name, value in zip(found.names, found.value, strict=True)
+        ]
+    )
+    own = information[np.ix_(kept, kept)]
+    values, vectors = np.linalg.eigh(own)
+    flat = values < 1 / (VAGUE**2 * max(1, kept.sum()))
+    names = np.array(found.names)[kept]
+    vague = [
+        " and ".join(names[np.abs(vectors[:, k]) > 0.4 * np.abs(vectors[:, k]).max()])
+        for k in np.flatnonzero(flat)
+    ]
+    covariance = np.full((size, size), np.nan)
+    if (values > 0).all():
+        covariance[np.ix_(kept, kept)] = (vectors / values) @ vectors.T
+    return covariance, vague
+
+
+def _errors(
+    config: PopulationConfig, found: Estimate, covariance: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Standard errors on the natural scale."""
+    flat = jnp.asarray(found.value)
+    slopes = jax.jacfwd(lambda x: numbers_of(config, x))(flat)
+    if covariance is None:
+        return {name: np.full(slope.shape[0], np.nan) for name, slope in slopes.items()}
+    errors = {}
+    for name, slope in slopes.items():
+        rows = np.asarray(slope)
+        own = np.array(
+            [row[row != 0] @ covariance[np.ix_(row != 0, row != 0)] @ row[row != 0] for row in rows]
+        ).reshape(rows.shape[0])
+        errors[name] = np.sqrt(np.where(own > 0, own, np.nan))
+    return errors
+
+
+def _one(value: float, error: float, *, log: bool) -> dict[str, Any]:
+    relative = error / abs(value) if value else np.nan
+    if log:
+        low, high = value * np.exp(-WIDE * relative), value * np.exp(WIDE * relative)
+    else:
+        low, high = value - WIDE * error, value + WIDE * error
+    return {
+        "value": _finite(value),
+        "se": _finite(error),
+        "rse_percent": _finite(100 * relative),
+        "lo": _finite(low),
+        "hi": _finite(high),
+    }
+
+
+def _effects(
+    config: PopulationConfig, values: np.ndarray, errors: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    told, place = {}, 0
+    for term in config.terms:
+        for name in term.names:
+            told[name] = _one(values[place], errors[place], log=False) | {
+                "shape": term.shape,
+                "reference": term.reference,
+            }
+            place += 1
+    return told
+
+
+def _residual(
+    config: PopulationConfig, values: np.ndarray, errors: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    words = {"log_a": ("sigma_add", "mg/L"), "log_b": ("sigma_prop", "1")}
+    return {
+        words[term][0]: _one(values[k], errors[k], log=True) | {"unit": words[term][1]}
+        for k, term in enumerate(RESIDUAL_TERMS[config.residual])
+    }
+
+
+def _likelihood(fit: PopulationFit, seen: int) -> dict[str, Any]:
+    minus2, config = fit.found.minus2, fit.config
+    count, levels, subjects = len(fit.found.value), int(fit.records.mask.sum()), len(fit.cohort)
+    fixed = set(config.parameters) - set(config.varying) - set(config.within)
+    plain = len(fixed) + len(RESIDUAL_TERMS[config.residual])
+    plain += sum(term.width for term in config.terms if term.parameter in fixed)
+    corrected = minus2 + (count - plain) * np.log(subjects) + plain * np.log(levels)
+    return {
+        "minus2_log_likelihood": _finite(minus2),
+        "constant": CONSTANT,
+        "without_n_log_2pi": _finite(minus2 - seen * np.log(2 * np.pi)),
+        "estimated_numbers": count,
+        "aic": _finite(minus2 + 2 * count),
+        "bic": _finite(minus2 + count * np.log(levels)),
+        "bicc": _finite(corrected),
+    }
+
+
+def bicc(fit: PopulationFit) -> float:
+    """The corrected criterion of a fit; infinite where there is no likelihood."""
+    value = _likelihood(fit, 0)["bicc"]
+    return np.inf if value is None else value
+
+
+def _shrinkage(
+    fit: PopulationFit, sd: np.ndarray, individual: np.ndarray, levels: np.ndarray
+) -> dict[str, Any]:
+    """1 - SD of the modes over omega's, and 1 - SD of the weighted residuals."""
+    prior, size = fit.model.prior, len(fit.config.varying)
+    eta = fit.found.modes[:, :size] @ np.asarray(prior.factor()).T  # type: ignore[attr-defined]
+    residual = fit.model.residual.standardized(
+        jnp.asarray(fit.records.value), jnp.asarray(individual)
+    )
+    return {
+        "definition": "1 - SD(modes) / omega, and 1 - SD of individual weighted residuals",
+        "eta": {
+            name: _finite(1 - eta[:, k].std(ddof=1) / sd[k]) if len(eta) > 1 else None
+            for k, name in enumerate(fit.config.varying)
+        },
+        "epsilon": _finite(1 - np.asarray(residual)[levels].std(ddof=1)),
+    }
+
+
+def warnings_of(fit: PopulationFit, values: dict[str, np.ndarray], vague: list[str]) -> list[str]:
+    """What the user must know of these estimates."""
+    told, config, found = [], fit.config, fit.found
+    if not found.arrived:
+        told.append(
+            f"The descent stopped early ({found.stopped}; the steepest gradient of -2 log L is "
+            f"{np.abs(found.gradient).max():.2g}): these are no estimates. Give starting values "
+            "with --initial, or allow more evaluations."
+        )
+    told += [
+        f"The data cannot tell {names}: -2 log L hardly changes along it. Fix it with "
+        "another structure, fewer random effects or effects, or add data that sees it."
+        for names in vague
+    ]
+    for k, name in enumerate(config.varying):
+        if values["sd"][k] < LEAST_SD:
+            told.append(
+                f"{name} does not vary between these patients: the SD of its random effect went "
+                "to 0, the edge of what it can be, and has no standard error. Leave it out of "
+                "--varying."
+            )
+    for k, name in enumerate(config.within):
+        if values["within"][k] < LEAST_SD:
+            told.append(f"{name} does not vary between occasions: leave it out of --iov.")
+    for k, (i, j) in enumerate(config.correlations):
+        if abs(values["correlation"][k]) > 0.99:
+            told.append(
+                f"{config.varying[i]} and {config.varying[j]} are estimated as one random effect "
+                "(their correlation is at its limit)."
+            )
+    return told
+
+
+def _subjects(fit: PopulationFit) -> list[dict[str, Any]]:
+    size = len(fit.config.varying)
+    eta = fit.found.modes[:, :size] @ np.asarray(fit.model.prior.factor()).T  # type: ignore[attr-defined]
+    return [
+        {
+            "id": subject.id,
+            "levels": len(subject.levels),
+            "minus2_log_likelihood": _finite(fit.found.each[k]),
+            "eta": {
+                name: _finite(value) for name, value in zip(fit.config.varying, eta[k], strict=True)
+            },
+        }
+        for k, subject in enumerate(fit.cohort)
+    ]
+
+
+def _unit(config: PopulationConfig, name: str) -> str | None:
+    return UNITS.get(name) if config.linear else None
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
