@@ -54,7 +54,7 @@ def popfit(
     structure: Annotated[
         str,
         typer.Option(
-            metavar="auto|1c-iv|1c-oral|2c-oral-lag|mm-iv|...",
+            metavar="auto|1c-iv|1c-oral|2c-oral-lag|1c-mm-iv|...",
             help="What is fitted; auto adds compartments and a lag as long as BICc falls.",
         ),
     ] = "auto",

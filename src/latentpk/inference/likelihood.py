@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,7 +14,12 @@ from jaxtyping import Array, Float
 
 from latentpk.inference.marginal import Mode, Rule, find_mode, minus_two_log_likelihood
 from latentpk.models.latent import LatentModel
-from latentpk.models.population import RESIDUAL_TERMS, PopulationPrior
+from latentpk.models.population import (
+    RESIDUAL_TERMS,
+    PopulationConfig,
+    PopulationPrior,
+    build_population,
+)
 from latentpk.models.record import Record
 
 AT_ONCE = 30_000  # points of all subjects that are followed side by side
@@ -42,7 +49,7 @@ class Likelihood:
 
 
 def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likelihood:
-    """Compile the likelihood of a population model and a cohort.
+    """The likelihood of a population model and a cohort.
 
     Args:
         model: Of `build_population`.
@@ -52,58 +59,84 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     Returns:
         The likelihood.
     """
-    moving = _moving(model)
-    params, static = eqx.partition(model, moving)
-    start, unravel = ravel_pytree(params)
-    data = jax.tree_util.tree_map(jnp.asarray, records)
-    count = records.mask.shape[0]
-    simulated = model.decoder.simulated
-    together = 1 if simulated else max(1, AT_ONCE // len(rule.point))
+    prior = model.prior
+    if not isinstance(prior, PopulationPrior):
+        raise TypeError("only a population model is estimated")
+    params, _ = eqx.partition(model, _moving(model))
+    start, _ = ravel_pytree(params)
+    together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
+    run = _programs(prior.config, rule.exact, rule.held, together)
+    data, points, weights = jax.tree_util.tree_map(jnp.asarray, (records, *rule[:2]))
+
+    def place(flat: np.ndarray, warm: np.ndarray) -> Mode:
+        found = run.place(jnp.asarray(flat), data, jnp.asarray(warm))
+        return jax.tree_util.tree_map(np.asarray, found)
+
+    def evaluate(flat: np.ndarray, modes: Mode) -> tuple[np.ndarray, np.ndarray]:
+        each, slope = run.evaluate(jnp.asarray(flat), data, _on_device(modes), points, weights)
+        return np.asarray(each), np.asarray(slope)
+
+    def value(flat: np.ndarray, modes: Mode) -> np.ndarray:
+        return np.asarray(run.value(jnp.asarray(flat), data, _on_device(modes), points, weights))
+
+    return Likelihood(
+        number_names(prior.config),
+        np.asarray(start),
+        place,
+        evaluate,
+        value,
+        lambda flat: run.model_at(jnp.asarray(flat)),
+        rule.held,
+    )
+
+
+class _Programs(NamedTuple):
+    model_at: Callable[[Array], LatentModel]
+    place: Callable[..., Mode]
+    value: Callable[..., Array]
+    evaluate: Callable[..., tuple[Array, Array]]
+
+
+@cache
+def _programs(config: PopulationConfig, exact: bool, held: bool, together: int) -> _Programs:
+    """What a model and a kind of rule are compiled to, once in a process for each shape of data."""
+    skeleton = build_population(config, np.ones(len(config.parameters)))
+    params, static = eqx.partition(skeleton, _moving(skeleton))
+    _, unravel = ravel_pytree(params)
 
     def model_at(flat: Array) -> LatentModel:
         return eqx.combine(unravel(flat), static)
 
     @jax.jit
-    def placing(flat: Array, warm: Array) -> Mode:
+    def place(flat: Array, data: Record, warm: Array) -> Mode:
         def one(item: tuple[Record, Array]) -> Mode:
-            return find_mode(model_at(flat), *item, exact=not rule.held)
+            return find_mode(model_at(flat), *item, exact=not held)
 
-        return jax.lax.map(one, (data, warm), batch_size=1 if simulated else count)
+        size = 1 if skeleton.decoder.simulated else warm.shape[0]
+        return jax.lax.map(one, (data, warm), batch_size=size)
 
-    @jax.jit
-    def heights(flat: Array, modes: Mode) -> Array:
-        def one(item: tuple[Record, Mode]) -> Array:
-            return minus_two_log_likelihood(model_at(flat), *item, rule)
-
-        return jax.lax.map(one, (data, modes), batch_size=min(together, count))
+    def each(flat: Array, item: tuple[Record, Mode], points: Array, weights: Array) -> Array:
+        rule = Rule(points, weights, exact=exact, held=held)
+        return minus_two_log_likelihood(model_at(flat), *item, rule)
 
     @jax.jit
-    def program(flat: Array, modes: Mode) -> tuple[Array, Array]:
-        def one(item: tuple[Record, Mode]) -> tuple[Array, Array]:
-            def value(x: Array) -> Array:
-                return minus_two_log_likelihood(model_at(x), *item, rule)
+    def value(flat: Array, data: Record, modes: Mode, points: Array, weights: Array) -> Array:
+        size = min(together, modes.eps.shape[0])
+        return jax.lax.map(
+            lambda item: each(flat, item, points, weights), (data, modes), batch_size=size
+        )
 
-            return jax.value_and_grad(value)(flat)
+    @jax.jit
+    def evaluate(
+        flat: Array, data: Record, modes: Mode, points: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        size = min(together, modes.eps.shape[0])
+        slope = jax.value_and_grad(each)
+        return jax.lax.map(
+            lambda item: slope(flat, item, points, weights), (data, modes), batch_size=size
+        )
 
-        return jax.lax.map(one, (data, modes), batch_size=min(together, count))
-
-    def place(flat: np.ndarray, warm: np.ndarray) -> Mode:
-        found = placing(jnp.asarray(flat), jnp.asarray(warm))
-        return jax.tree_util.tree_map(np.asarray, found)
-
-    def evaluate(flat: np.ndarray, modes: Mode) -> tuple[np.ndarray, np.ndarray]:
-        each, slope = program(jnp.asarray(flat), _on_device(modes))
-        return np.asarray(each), np.asarray(slope)
-
-    return Likelihood(
-        number_names(model),
-        np.asarray(start),
-        place,
-        evaluate,
-        lambda flat, modes: np.asarray(heights(jnp.asarray(flat), _on_device(modes))),
-        lambda flat: model_at(jnp.asarray(flat)),
-        rule.held,
-    )
+    return _Programs(model_at, place, value, evaluate)
 
 
 def _on_device(modes: Mode) -> Mode:
@@ -122,12 +155,8 @@ def _moving(model: LatentModel) -> LatentModel:
     )
 
 
-def number_names(model: LatentModel) -> tuple[str, ...]:
+def number_names(config: PopulationConfig) -> tuple[str, ...]:
     """Names of the numbers that are estimated, in the order of the flat vector."""
-    prior = model.prior
-    if not isinstance(prior, PopulationPrior):
-        raise TypeError("only a population model is estimated")
-    config = prior.config
     varying = config.varying
     return (
         *(f"log {name}" for name in config.parameters),

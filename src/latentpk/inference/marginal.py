@@ -22,7 +22,7 @@ References:
     Almquist, Leander and Jirstrand, J Pharmacokinet Pharmacodyn 2015;42:191 (exact gradients).
 """
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,11 @@ from latentpk.inference.sampling import DEGREES, base_draws
 from latentpk.inference.small_matrix import cholesky, inverse_lower
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
+
+if TYPE_CHECKING:
+    Host = Array
+else:  # made on the host, read by programs
+    Host = Array | np.ndarray
 
 Method = Literal["focei", "laplace", "quadrature", "sampling"]
 NEWTON = 4  # exact steps after Gauss-Newton's
@@ -53,8 +58,8 @@ class Rule(NamedTuple):
         held: Whether gradients leave the points where they are.
     """
 
-    point: Float[np.ndarray, "point effect"]
-    log_weight: Float[np.ndarray, " point"]
+    point: Float[Host, "point effect"]
+    log_weight: Float[Host, " point"]
     exact: bool = False
     held: bool = False
 
@@ -176,8 +181,7 @@ def minus_two_log_likelihood(
     def height(point: Array) -> Array:
         return -_objective(model, record, location, here + root @ point)
 
-    points = jnp.asarray(rule.point)
-    each = model.over_draws(height, points) if len(points) > 1 else jax.vmap(height)(points)
+    each = model.over_draws(height, jnp.asarray(rule.point))
     prior = -0.5 * here.shape[0] * LOG_2PI
     return -2 * (jax.scipy.special.logsumexp(each + rule.log_weight) + log_size + prior)
 

@@ -130,6 +130,14 @@ def individual_predictions(
     )
 
 
+def weighted_residuals(
+    fit: PopulationFit, predicted: Float[np.ndarray, "subject level"]
+) -> Float[np.ndarray, "subject level"]:
+    """Levels minus predictions in units of the error's SD there."""
+    standardized = jax.vmap(fit.model.residual.standardized)
+    return np.asarray(standardized(jnp.asarray(fit.records.value), jnp.asarray(predicted)))
+
+
 @eqx.filter_jit
 def _curves(model: LatentModel, records: Record, eps: Array) -> Array:
     def one(item: tuple[Record, Array]) -> Array:
@@ -274,16 +282,14 @@ def _shrinkage(
     """1 - SD of the modes over omega's, and 1 - SD of the weighted residuals."""
     prior, size = fit.model.prior, len(fit.config.varying)
     eta = fit.found.modes[:, :size] @ np.asarray(prior.factor()).T  # type: ignore[attr-defined]
-    residual = fit.model.residual.standardized(
-        jnp.asarray(fit.records.value), jnp.asarray(individual)
-    )
+    residual = weighted_residuals(fit, individual)
     return {
         "definition": "1 - SD(modes) / omega, and 1 - SD of individual weighted residuals",
         "eta": {
             name: _finite(1 - eta[:, k].std(ddof=1) / sd[k]) if len(eta) > 1 else None
             for k, name in enumerate(fit.config.varying)
         },
-        "epsilon": _finite(1 - np.asarray(residual)[levels].std(ddof=1)),
+        "epsilon": _finite(1 - residual[levels].std(ddof=1)),
     }
 
 
