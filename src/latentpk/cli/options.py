@@ -15,6 +15,7 @@ class Decoder(StrEnum):
     AUTO = "auto"
     COMPARTMENT = "compartment"
     KERNEL = "kernel"
+    NEURAL_ODE = "neural-ode"
     GRID = "grid"
 
 

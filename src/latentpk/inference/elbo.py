@@ -131,6 +131,7 @@ def ridge(model: LatentModel) -> Float[Array, ""]:
     if not isinstance(prior, LearnedPrior):
         return jnp.zeros(())
     total = jnp.sum(prior.slope**2) / 0.5**2 + jnp.sum(jnp.tril(prior.factor, -1) ** 2) / 0.5**2
+    total = total + model.decoder.penalty()
     if isinstance(model.decoder, CompartmentDecoder):
         total = total + _usual(model.decoder.structure.names, prior)
     if prior.network is not None:

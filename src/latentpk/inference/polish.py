@@ -60,6 +60,13 @@ class PolishSettings(Frozen):
     rate: float = Field(default=0.02, gt=0)
     seed: int = 0
 
+    @staticmethod
+    def of(model: LatentModel, seed: int) -> "PolishSettings":
+        """The usual ones; a decoder that is simulated gets a tenth of the courses."""
+        if not model.decoder.simulated:
+            return PolishSettings(seed=seed)
+        return PolishSettings(seed=seed, rounds=3, epochs=12, draws=32)
+
 
 class Proposals(NamedTuple):
     """Fixed draws of stacked subjects, and log p(eps) - log q(eps) of each."""

@@ -42,7 +42,7 @@ class ProfileSettings(Frozen):
     """What the user fixes of a fit; "auto" is chosen by held-out forecasts.
 
     Attributes:
-        decoder: auto, compartment, kernel or grid.
+        decoder: auto, compartment, kernel, neural_ode or grid.
         structure: auto, or a structure such as "2c-iv" for the compartment decoder.
         route: auto, iv or oral: where doses of undecided route go.
         prior: auto, linear or multiview.
@@ -51,7 +51,7 @@ class ProfileSettings(Frozen):
         seed: Of everything random.
     """
 
-    decoder: Literal["auto", "compartment", "kernel", "grid"] = "auto"
+    decoder: Literal["auto", "compartment", "kernel", "neural_ode", "grid"] = "auto"
     structure: str = "auto"
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
@@ -158,7 +158,7 @@ class ProfileVAE:
         chosen, told = self._choose(ground, store, progress)
         records = ground.records(chosen.route)
         config = ground.config(chosen.decoder, chosen.route, chosen.prior)
-        training = ground.training.model_copy(update={"epochs": settings.epochs})
+        training = ground.effort(config).model_copy(update={"epochs": settings.epochs})
         start, freedom = ground.start(chosen, config)
         trainer = Trainer(start, records, training)
         everyone = np.arange(len(cohort))
@@ -195,7 +195,8 @@ class ProfileVAE:
     def _polish(
         self, model: LatentModel, records: Record, store: Checkpoint, progress: Progress | None
     ) -> LatentModel:
-        polisher = make_polisher(model, records, PolishSettings(seed=self.settings.seed))
+        settings = PolishSettings.of(model, self.settings.seed)
+        polisher = make_polisher(model, records, settings)
         state = polisher.start if store.polished is None else store.polished
         total = polisher.settings.rounds
         if progress is not None:

@@ -24,7 +24,10 @@ from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
 from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
 
-FREE = ("kernel", "grid")  # decoders without a structure
+FREE = ("kernel", "grid", "neural_ode")  # decoders without a structure
+QUICK = ("kernel", "grid")  # of them, those that every search tries
+FOLLOWED = ("neural_ode", "mechanistic")  # decoders whose doses are followed step by step
+FOLLOWED_SAMPLES = 4  # draws of the bound for these
 Route = Literal["iv", "oral"]
 PriorKind = Literal["linear", "multiview"]
 FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
@@ -130,8 +133,20 @@ class Ground:
 
     def config(self, decoder: str, route: str, prior: PriorKind) -> ModelConfig:
         """A model's configuration."""
-        made = decoder_config(decoder, self.scales, oral=self.oral(route), both=self.both(route))
+        made = decoder_config(
+            decoder,
+            self.scales,
+            oral=self.oral(route),
+            both=self.both(route),
+            covariates=[c.name for c in self.covariates if c.kind != "categorical"],
+        )
         return model_config(self.covariates, made, self.scales, prior=prior, residual=self.residual)
+
+    def effort(self, config: ModelConfig) -> TrainingSettings:
+        """How a model is trained: a course that is followed costs too much for many draws."""
+        if config.decoder.name not in FOLLOWED:
+            return self.training
+        return self.training.model_copy(update={"samples": FOLLOWED_SAMPLES})
 
     def family(self, candidate: Candidate) -> Family:
         """The program that trains this candidate, made once."""
@@ -143,8 +158,8 @@ class Ground:
             if key not in self.families:
                 views = self.worth_views or candidate.prior == "multiview"
                 config = self.config(name, candidate.route, "multiview" if views else "linear")
-                records = self.records(candidate.route)
-                self.families[key] = Family(Trainer(build(config), records, self.training), config)
+                trainer = Trainer(build(config), self.records(candidate.route), self.effort(config))
+                self.families[key] = Family(trainer, config)
             return self.families[key]
 
     def start(self, candidate: Candidate, config: ModelConfig) -> tuple[LatentModel, Freedom]:
@@ -364,7 +379,7 @@ def select(
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
     else:
-        free = FREE if decoder == "auto" else ()
+        free = QUICK if decoder == "auto" else ()
         best = _structure(selection, structure, routes, first_prior, free)
         rivals = [best.model_copy(update={"decoder": name}) for name in free]
         if rivals:
