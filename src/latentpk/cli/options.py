@@ -16,6 +16,7 @@ class Decoder(StrEnum):
     COMPARTMENT = "compartment"
     KERNEL = "kernel"
     NEURAL_ODE = "neural-ode"
+    HYBRID = "hybrid"
     GRID = "grid"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.encoder import kl_from_prior
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
@@ -132,7 +133,7 @@ def ridge(model: LatentModel) -> Float[Array, ""]:
         return jnp.zeros(())
     total = jnp.sum(prior.slope**2) / 0.5**2 + jnp.sum(jnp.tril(prior.factor, -1) ** 2) / 0.5**2
     total = total + model.decoder.penalty()
-    if isinstance(model.decoder, CompartmentDecoder):
+    if isinstance(model.decoder, CompartmentDecoder | HybridDecoder):
         total = total + _usual(model.decoder.structure.names, prior)
     if prior.network is not None:
         leaves = jax.tree_util.tree_leaves(eqx.filter(prior.network, eqx.is_inexact_array))

@@ -14,6 +14,7 @@ from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import LOG_BOUND
 from latentpk.models.decoders.grid import GridDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
@@ -79,6 +80,10 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
     if isinstance(model.decoder, CompartmentDecoder):
         best = search(model.decoder.structure, records, scales, seed)
         return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
+    if isinstance(model.decoder, HybridDecoder):
+        best = search(model.decoder.structure, records, scales, seed)
+        typical = np.pad(best, (0, model.decoder.latent - best.size))  # the factor is 1 at first
+        return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(typical))
     if isinstance(model.decoder, KernelDecoder):
         return _place_kernel(model, model.decoder, records, scales, seed)
     if isinstance(model.decoder, NeuralOdeDecoder):

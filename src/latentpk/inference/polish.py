@@ -35,6 +35,7 @@ from latentpk.inference.training import (
     shuffled,
 )
 from latentpk.models.config import Frozen
+from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
@@ -62,8 +63,8 @@ class PolishSettings(Frozen):
 
     @staticmethod
     def of(model: LatentModel, seed: int) -> "PolishSettings":
-        """The usual ones; a decoder that is simulated gets a tenth of the courses."""
-        if not model.decoder.simulated:
+        """The usual ones; a decoder that takes steps gets a tenth of the courses."""
+        if not isinstance(model.decoder, FollowedDecoder):
             return PolishSettings(seed=seed)
         return PolishSettings(seed=seed, rounds=3, epochs=12, draws=32)
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import KNOWN, is_system
 
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
@@ -154,8 +155,43 @@ class NeuralOdeConfig(Frozen):
         return self
 
 
+class HybridConfig(Frozen):
+    """z to a compartment model times a learned, bounded factor.
+
+    Attributes:
+        structure: Of the compartment model.
+        residual: Latent dimensions that only the factor reads.
+        bound: Largest log of the factor.
+        spread: Prior SD of the weights that lead to it: small keeps it near 1.
+        width: Of its network's hidden layer.
+        horizon: Time after a dose from which it fades [h].
+        early: A typical early time [h].
+        level_scale: Typical level [mg/L].
+    """
+
+    name: Literal["hybrid"] = "hybrid"
+    structure: str
+    residual: int = Field(default=2, ge=0, le=8)
+    bound: float = Field(default=1.1, gt=0, le=3)
+    spread: float = Field(default=0.5, gt=0)
+    width: int = Field(default=12, ge=1, le=64)
+    horizon: float = Field(default=24.0, gt=0)
+    early: float = Field(default=1.0, gt=0)
+    level_scale: float = Field(default=1.0, gt=0)
+
+    @field_validator("structure")
+    @classmethod
+    def _known(cls, structure: str) -> str:
+        return str(Structure.parse(structure))
+
+
 DecoderConfig = Annotated[
-    CompartmentConfig | MechanisticConfig | KernelConfig | GridConfig | NeuralOdeConfig,
+    CompartmentConfig
+    | MechanisticConfig
+    | KernelConfig
+    | GridConfig
+    | NeuralOdeConfig
+    | HybridConfig,
     Field(discriminator="name"),
 ]
 

@@ -13,6 +13,7 @@ from latentpk.kinetics.systems import parse_system
 from latentpk.models.config import (
     CompartmentConfig,
     DecoderConfig,
+    HybridConfig,
     KernelConfig,
     MechanisticConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ from latentpk.models.config import (
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import Decoder
 from latentpk.models.decoders.grid import GridDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
@@ -223,6 +225,8 @@ def build_decoder(config: DecoderConfig, key: PRNGKeyArray) -> Decoder:
             return MechanisticDecoder(parse_system(config.structure))
         case KernelConfig():
             return KernelDecoder(config, key=key)
+        case HybridConfig():
+            return HybridDecoder(config, key=key)
         case NeuralOdeConfig():
             return NeuralOdeDecoder(config, key=key)
         case _:

@@ -15,6 +15,7 @@ from latentpk.models.config import (
     DecoderConfig,
     EncoderConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     ModelConfig,
     NeuralOdeConfig,
@@ -24,6 +25,7 @@ from latentpk.records.subject import Cohort
 from latentpk.units import PHYSICAL
 from latentpk.views.patient import available
 
+HYBRID = "hybrid-"  # before the structure of its mechanism
 TARGET = "TARGET"  # a covariate of this name is a target's level, which a learned field reads
 
 
@@ -65,7 +67,8 @@ def decoder_config(
     """Make a decoder's configuration from its name.
 
     Args:
-        name: Structure such as "2c-iv", or "kernel", "grid" or "neural_ode".
+        name: Structure such as "2c-iv", or "kernel", "grid", "neural_ode", or "hybrid-" and the
+            structure of its mechanism.
         scales: Sizes of the cohort.
         oral: Whether some dose is extravascular.
         both: Whether both routes occur, so that F can be told.
@@ -78,6 +81,13 @@ def decoder_config(
             disposition=3,
             absorption=4 if oral else 0,
             bioavailability=both,
+        )
+    if name.startswith(HYBRID):
+        return HybridConfig(
+            structure=name.removeprefix(HYBRID),
+            horizon=scales.time,
+            early=max(scales.early, 0.01 * scales.time),
+            level_scale=scales.level,
         )
     if name == "neural_ode":
         return NeuralOdeConfig(

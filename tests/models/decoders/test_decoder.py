@@ -18,6 +18,7 @@ from latentpk.models.config import (
     CovariateConfig,
     EncoderConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     MechanisticConfig,
     ModelConfig,
@@ -42,11 +43,13 @@ DECODERS = {
     ),
     "neural-ode": NeuralOdeConfig(hidden=1, free=1, width=3, level_scale=5.0, target="SEX"),
     "neural-ode-depot": NeuralOdeConfig(depot=True, bioavailability=True, width=3),
+    "hybrid": HybridConfig(structure="1c-iv", width=3, level_scale=5.0),
+    "hybrid-oral": HybridConfig(structure="2c-oral-lag", residual=1, width=3),
     "grid": GridConfig(horizon=24, nodes=6, latent=3, hidden=4),
 }
 # the program is run once: it need not be fast
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-ORAL = {"1c-oral-lag", "2c-mm-cl-oral-lag", "kernel-sites", "neural-ode-depot"}
+ORAL = {"1c-oral-lag", "2c-mm-cl-oral-lag", "kernel-sites", "neural-ode-depot", "hybrid-oral"}
 
 
 class Case:

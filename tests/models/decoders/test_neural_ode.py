@@ -138,6 +138,7 @@ def test_a_target_level_enters_the_field_and_no_effect_moves_it():
             censored=np.zeros(5, bool), mask=np.ones(5, bool), change=np.zeros(1),
             covariates=np.array([[target]]), occasion=jnp.zeros(1, int), paths=PATHS, occasions=1,
         )  # fmt: skip
+        record = jax.tree.map(jnp.asarray, record)
         location = model.location(record)
         eps = 0.7 * jnp.ones(model.effects)
         z = model.latent(eps, location, record.occasion)
