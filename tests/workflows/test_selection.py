@@ -89,6 +89,13 @@ class TestSearch:
         _, tried = decide(infused, like("2c-iv-is-none"), prior="linear")
         assert "neural_ode" not in {c.decoder for c in tried}
 
+    def test_the_learned_field_is_not_tried_where_doses_are_at_steady_state(self, decide):
+        table = simulate("vancomycin-goti-2018", 120, seed=1)
+        given = (table["EVID"] == 1).cast(int)
+        cohort = read_nonmem(table.with_columns(SS=given, II=12.0 * given))
+        _, tried = decide(cohort, like("kernel"), prior="linear")
+        assert "neural_ode" not in {c.decoder for c in tried}
+
     def test_few_subjects_teach_neither_hybrid_nor_field(self, decide, open_route):
         _, tried = decide(open_route, like("kernel"), prior="linear")
         assert not {c.decoder for c in tried} & {"neural_ode", "hybrid-1c-iv", "hybrid-1c-oral"}

@@ -326,30 +326,24 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
     A hybrid is tried on every cohort that can teach it; the learned field, whose trial takes as
     long as all others, where a rival shows that the structure misfits.
     """
-    ground = selection.ground
-    rivals = list(quick)
-    if len(ground.cohort) >= LEARNED_FROM:
-        rivals.append(structure.model_copy(update={"decoder": HYBRID + structure.decoder}))
-    else:
-        selection.reasons.append(
-            f"hybrid and neural_ode not tried: fewer than {LEARNED_FROM} subjects"
-        )
+    ground, rivals = selection.ground, list(quick)
+    if len(ground.cohort) < LEARNED_FROM:
+        few = f"hybrid and neural_ode not tried: fewer than {LEARNED_FROM} subjects"
+        selection.reasons.append(few)
+        return choose(selection.attempt([structure, *rivals])).candidate
+    rivals.append(structure.model_copy(update={"decoder": HYBRID + structure.decoder}))
     trials = selection.attempt([structure, *rivals])
-    if len(ground.cohort) >= LEARNED_FROM:
-        misfit = [t for t in trials[1:] if gain_of(t, trials[0]) > GAIN]
-        if misfit:
-            best = max(misfit, key=lambda trial: trial.mean)
-            selection.reasons.append(
-                f"neural_ode tried: {best.candidate} forecasts better than {structure} by "
-                f"{gain_of(best, trials[0]):.1f} standard errors, so the structure misfits"
-            )
-            field = structure.model_copy(update={"decoder": "neural_ode"})
-            trials += selection.attempt([field])
-        else:
-            selection.reasons.append(
-                f"neural_ode not tried: nothing forecasts better than {structure} by {GAIN:g} "
-                "standard errors"
-            )
+    best = max(trials[1:], key=lambda trial: gain_of(trial, trials[0]))
+    gain = gain_of(best, trials[0])
+    if ground.records(structure.route).paths.steady:
+        why = "neural_ode not tried: doses at steady state, which it cannot follow"
+    elif gain <= GAIN:
+        why = f"neural_ode not tried: no rival forecasts better by {GAIN:g} standard errors"
+    else:
+        why = f"neural_ode tried: {best.candidate} forecasts better than {structure} by {gain:.1f} "
+        why += "standard errors, so the structure misfits"
+        trials += selection.attempt([structure.model_copy(update={"decoder": "neural_ode"})])
+    selection.reasons.append(why)
     return choose(trials).candidate
 
 
