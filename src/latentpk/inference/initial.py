@@ -243,7 +243,7 @@ def _place_field(
     if config.bioavailability:
         typical[4] = np.log(np.expm1(-min(z["f"], -0.05)) ** -1)  # its odds
     return eqx.tree_at(
-        lambda m: (m.decoder.field.base, m.prior.typical),
+        lambda m: (m.decoder.field.usual, m.prior.typical),
         model,
         (jnp.asarray(log), jnp.asarray(typical)),
     )

@@ -30,7 +30,7 @@ def silent():
     base = np.full((3, 3), NEVER)
     base[0, 0], base[0, 1], base[1, 0], base[2, 0] = np.log([0.1, 0.05, 0.1, 0.8])
     inverse = 7.0 * np.arctanh(np.clip((base + np.log(24.0)) / 7.0, -0.999, 0.999)) - np.log(24.0)
-    return eqx.tree_at(lambda d: d.field.base, decoder, jnp.asarray(inverse))
+    return eqx.tree_at(lambda d: d.field.usual, decoder, jnp.asarray(inverse))
 
 
 def speaking(decoder, by=0.5):

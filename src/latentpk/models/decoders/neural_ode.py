@@ -55,7 +55,7 @@ class LearnedField(Compartmental, eqx.Module):
     [log 1/h] that do not depend on amounts, and the drive of the network's hidden layer.
     """
 
-    base: Float[Array, "state state"]
+    usual: Float[Array, "state state"]
     network: RateNetwork
     config: NeuralOdeConfig = eqx.field(static=True)
 
@@ -89,9 +89,9 @@ class LearnedField(Compartmental, eqx.Module):
     def rates(self, state: Float[Array, " state"], p: Named) -> Float[Array, "state state"]:
         """Rate from each state to each other [1/h]; of elimination on the diagonal."""
         level = state / (p["v"] * self.config.level_scale)
-        usual = -math.log(self.config.time_scale)
-        log = p["rate"] + self.network(level, p["drive"]) - usual
-        rate = jnp.exp(usual + LOG_RATE * jnp.tanh(log / LOG_RATE))
+        around = -math.log(self.config.time_scale)
+        log = p["rate"] + self.network(level, p["drive"]) - around
+        rate = jnp.exp(around + LOG_RATE * jnp.tanh(log / LOG_RATE))
         return rate.reshape(self.size, self.size) * jnp.asarray(_open(self.config), rate.dtype)
 
     def concentration(self, state: Float[Array, " state"], p: Named) -> Scalar:
@@ -150,7 +150,7 @@ class NeuralOdeDecoder(FollowedDecoder):
         if config.depot:
             kind[-1] = 3
         share = jax.nn.sigmoid(z[4]) if config.bioavailability else jnp.ones_like(z[0])
-        rate = self.field.base + z[kind]
+        rate = self.field.usual + z[kind]
         drive = self.field.network.latent(z[1:])
         return jnp.concatenate([bounded_exp(z[:1]), share[None], rate.reshape(-1), drive])
 
