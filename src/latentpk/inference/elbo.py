@@ -120,7 +120,8 @@ def _usual(names: tuple[str, ...], prior: LearnedPrior) -> Float[Array, ""]:
 def ridge(model: LatentModel) -> Float[Array, ""]:
     r"""Weak Gaussian penalty that keeps small data from inventing what they cannot show.
 
-    Effects and correlations are held near none, a spread near 40 %. Where there are compartments, a
+    Effects and correlations are held near none, a spread near 40 %, and near nothing what a decoder
+    learns beyond a mechanism (`Decoder.penalty`). Where there are compartments, a
     peripheral volume is held near the central one and a flow between them near the clearance: a few
     days of levels tell clearance and a deep compartment apart by their product alone, and without
     it a handful of patients may end with the one at nothing and the other without bounds,
