@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from latentpk.errors import ConvergenceError
+from latentpk.workflows.profile import ProfileSettings
 
 
 def test_settings_reach_the_model_and_the_folder_is_named_last(latentpk, clinic, tmp_path):
@@ -35,6 +36,14 @@ def test_defaults_leave_the_choices_to_the_model(latentpk, clinic, tmp_path):
         "route": "auto",
         "seed": 0,
     }
+
+
+@pytest.mark.parametrize("name", ["auto", "compartment", "kernel", "neural-ode", "hybrid", "grid"])
+def test_every_decoder_can_be_asked_for(latentpk, clinic, tmp_path, name):
+    assert latentpk("fit", clinic, "--out", tmp_path / "m", "--decoder", name).exit_code == 0
+    asked = latentpk.asked()["settings"]["decoder"]
+    assert asked == name.replace("-", "_")
+    assert ProfileSettings(decoder=asked).decoder == asked
 
 
 def test_quiet_prints_nothing(latentpk, clinic, tmp_path):

@@ -6,7 +6,13 @@ import pytest
 
 from latentpk.inference.elbo import Draws, make_draws, ridge, subject_terms
 from latentpk.inference.sampling import base_draws
-from latentpk.models.config import CompartmentConfig, CovariateConfig, ModelConfig
+from latentpk.models.config import (
+    CompartmentConfig,
+    CovariateConfig,
+    HybridConfig,
+    ModelConfig,
+    NeuralOdeConfig,
+)
 from latentpk.models.latent import build
 from latentpk.models.record import take
 
@@ -115,6 +121,22 @@ def test_the_ridge_weighs_slopes_correlations_and_network_weights():
     leaves = jax.tree_util.tree_leaves(deep.prior.network)
     squares = sum(float(jnp.sum(leaf**2)) for leaf in leaves)
     assert float(ridge(deep)) == pytest.approx(0.5 * squares)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "last"),
+    [
+        (HybridConfig(structure="1c-iv", width=2), lambda m: m.decoder.network.layers[-1].weight),
+        (NeuralOdeConfig(width=2), lambda m: m.decoder.field.network.out.weight),
+    ],
+    ids=["hybrid", "neural-ode"],
+)
+def test_the_ridge_holds_what_is_learned_near_the_mechanism(decoder, last):
+    model = build(ModelConfig(decoder=decoder))
+    assert float(ridge(model)) == pytest.approx(0.0)
+    moved = eqx.tree_at(last, model, jnp.full_like(last(model), 0.3))
+    each = 0.3**2 / (decoder.spread**2 if decoder.name == "hybrid" else 1.0)
+    assert float(ridge(moved)) == pytest.approx(0.5 * last(model).size * each)
 
 
 def test_the_ridge_holds_a_peripheral_volume_near_the_central_one_and_moves_that_not():

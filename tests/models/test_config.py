@@ -4,9 +4,11 @@ from pydantic import ValidationError
 from latentpk.models.config import (
     CovariateConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     MechanisticConfig,
     ModelConfig,
+    NeuralOdeConfig,
 )
 
 
@@ -28,6 +30,12 @@ def test_a_setting_cannot_change():
         (CovariateConfig, {"name": "WT", "kind": "ordinal"}),
         (ModelConfig, {"decoder": {"name": "spline"}}),
         (MechanisticConfig, {"structure": "2c-iv"}),
+        (NeuralOdeConfig, {"hidden": 0}),
+        (NeuralOdeConfig, {"bioavailability": True}),
+        (NeuralOdeConfig, {"time_scale": 0.0}),
+        (HybridConfig, {"structure": "tmdd"}),
+        (HybridConfig, {"structure": "1c-iv", "bound": 4.0}),
+        (ModelConfig, {"decoder": {"name": "neural_ode", "target": "TARGET"}}),
         (ModelConfig, {"decoder": {"name": "kernel"}, "residual": "combined3"}),
         (ModelConfig, {}),
     ],
@@ -56,6 +64,8 @@ def test_a_covariate_fills_one_entry_a_categorical_one_per_code_but_the_first(co
         {"name": "compartment", "structure": "2c-iv"},
         {"name": "mechanistic", "structure": "tmdd"},
         {"name": "kernel", "sites": 3, "absorption": 2},
+        {"name": "neural_ode", "depot": True, "bioavailability": True},
+        {"name": "hybrid", "structure": "2c-oral-lag"},
         {"name": "grid", "horizon": 12.0},
     ],
 )

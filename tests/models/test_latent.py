@@ -11,8 +11,10 @@ from latentpk.models.config import (
     CovariateConfig,
     EncoderConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     ModelConfig,
+    NeuralOdeConfig,
 )
 from latentpk.models.latent import build, build_decoder
 from latentpk.models.published import Occasions, build_published
@@ -124,13 +126,16 @@ def test_the_same_key_builds_the_same_model_and_another_key_another():
     [
         (CompartmentConfig(structure="3c-oral"), 7),
         (KernelConfig(disposition=3, absorption=2, sites=2, hidden=2), 5),
+        (NeuralOdeConfig(width=2), 5),
+        (NeuralOdeConfig(depot=True, bioavailability=True, free=1, width=2), 6),
+        (HybridConfig(structure="2c-iv", residual=3, width=2), 7),
         (GridConfig(horizon=24.0, latent=4, hidden=2, nodes=3), 4),
     ],
 )
 def test_a_config_names_its_decoder(config, latent):
     decoder = build_decoder(config, jax.random.key(0))
     assert decoder.latent == latent
-    assert type(decoder).__name__.lower().startswith(config.name)
+    assert type(decoder).__name__.lower().startswith(config.name.replace("_", ""))
 
 
 def test_an_occasion_moves_its_own_pieces(infused):

@@ -2,74 +2,12 @@ import numpy as np
 import pytest
 
 from latentpk import ProfileVAE, read_nonmem
+from latentpk.inference.polish import PolishSettings
+from latentpk.models.latent import build
 from latentpk.workflows import selection
-from latentpk.workflows.selection import (
-    Candidate,
-    Selection,
-    Trial,
-    better,
-    choose,
-    folds,
-    make_ground,
-)
+from latentpk.workflows.selection import Selection, folds, make_ground
 from latentpk.workflows.simulate import simulate
-
-
-def trial(scores, decoder="1c-iv"):
-    return Trial(candidate=Candidate(decoder=decoder, route="iv"), scores=tuple(scores))
-
-
-class TestChoosing:
-    def test_a_richer_model_must_forecast_better_by_more_than_noise(self):
-        noise = np.random.default_rng(1).standard_normal(50)
-        simple = trial(noise)
-        assert not better(trial(noise), simple)
-        assert not better(trial(noise + 0.01 * np.roll(noise, 1)), simple)
-        assert better(trial(noise + 0.1), simple)
-        assert not better(trial(noise - 0.1), simple)
-
-    def test_a_lag_needs_less_proof_than_a_compartment(self):
-        noise = np.random.default_rng(1).standard_normal((2, 50))
-        gain = noise[1] - noise[1].mean() + noise[1].std(ddof=1) / np.sqrt(50)  # one standard error
-        simple = trial(noise[0], "1c-oral")
-        assert better(trial(noise[0] + gain, "1c-oral-lag"), simple)
-        assert not better(trial(noise[0] + gain, "2c-oral"), simple)
-        assert not better(trial(noise[0] + 0.3 * gain - 0.7 * gain.mean(), "1c-oral-lag"), simple)
-
-    def test_a_free_curve_must_gain_more_than_a_structure_would(self):
-        noise = np.random.default_rng(1).standard_normal(50)
-        simple = trial(noise)
-        assert better(trial(noise + 0.09, "2c-iv"), simple)
-        assert not better(trial(noise + 0.09, "kernel"), simple)
-        assert better(trial(noise + 0.11, "kernel"), simple)
-        assert better(trial(noise + 0.09, "kernel"), trial(noise, "grid"))
-
-    def test_among_few_subjects_a_second_compartment_is_kept_unless_it_clearly_harms(self):
-        noise = np.random.default_rng(2).standard_normal(60)
-        one = trial(np.zeros(60), "1c-iv")
-        error = noise.std(ddof=1) / np.sqrt(60)
-        for gain, kept in ((-0.8, True), (-1.2, False), (0.5, True)):
-            two = trial(noise - noise.mean() + gain * error, "2c-iv")
-            assert better(two, one, few=True) == kept
-            assert not better(two, one)
-        three = trial(noise - noise.mean() + 0.5 * error, "3c-iv")
-        assert not better(three, trial(np.zeros(60), "2c-iv"), few=True)
-
-    def test_a_third_compartment_needs_three_standard_errors(self):
-        spread = np.tile([1.0, -1.0], 200)  # a standard error of 0.05
-        two = trial(np.zeros(400), "2c-iv")
-        for gain, kept in ((0.12, False), (0.18, True)):
-            assert better(trial(spread + gain, "3c-iv"), two) == kept
-        assert better(trial(spread + 0.12, "2c-iv"), trial(np.zeros(400), "1c-iv"))
-
-    def test_a_candidate_that_cannot_be_trained_never_wins(self):
-        assert not better(trial([-1e9]), trial([-3.0, -4.0]))
-        assert better(trial([-3.0, -4.0]), trial([-1e9]))
-
-    def test_the_first_stays_unless_beaten(self):
-        one, same, best = trial([0.0, 0.1]), trial([0.0, 0.1], "2c-iv"), trial([1.0, 1.1], "3c-iv")
-        assert choose([one, same]) is one
-        assert choose([one, same, best]) is best
+from latentpk.workflows.trials import Candidate, Trial
 
 
 class TestFolds:
@@ -139,10 +77,59 @@ class TestSearch:
         assert chosen.decoder == "1c-iv"
         assert {c.decoder for c in tried} == {"1c-iv", "2c-iv"}
 
-    def test_auto_tries_kernel_and_grid(self, decide, infused):
+    def test_auto_tries_kernel_grid_and_a_hybrid_of_the_structure(self, decide, infused):
         chosen, tried = decide(infused, like("kernel"), prior="linear")
         assert chosen.decoder == "kernel"
-        assert "grid" in {c.decoder for c in tried}
+        assert {"grid", "hybrid-1c-iv"} <= {c.decoder for c in tried}
+
+    def test_the_learned_field_is_tried_where_a_rival_shows_a_misfit(self, decide, infused):
+        def field(candidate):
+            return {"hybrid-1c-iv": 1.0, "neural_ode": 2.0}.get(candidate.decoder, 0.0)
+
+        chosen, _ = decide(infused, field, prior="linear")
+        assert chosen.decoder == "neural_ode"
+        _, tried = decide(infused, like("2c-iv-is-none"), prior="linear")
+        assert "neural_ode" not in {c.decoder for c in tried}
+
+    def test_the_learned_field_is_not_tried_where_doses_are_at_steady_state(self, decide):
+        table = simulate("vancomycin-goti-2018", 120, seed=1)
+        given = (table["EVID"] == 1).cast(int)
+        cohort = read_nonmem(table.with_columns(SS=given, II=12.0 * given))
+        _, tried = decide(cohort, like("kernel"), prior="linear")
+        assert "neural_ode" not in {c.decoder for c in tried}
+
+    def test_a_followed_decoder_is_trained_and_polished_on_fewer_courses(self, infused):
+        ground = make_ground(infused, "combined2", 0)
+        configs = [ground.config(name, "iv", "linear") for name in ("kernel", "neural_ode")]
+        samples = [ground.effort(config).samples for config in configs]
+        assert samples[1] < samples[0] == ground.training.samples
+        polish = [PolishSettings.of(build(config), seed=3) for config in configs]
+        assert polish[0] == PolishSettings(seed=3)
+        courses = [p.rounds * p.epochs * p.draws for p in polish]
+        assert courses[1] < 0.2 * courses[0]
+
+    def test_few_subjects_teach_neither_hybrid_nor_field(self, decide, open_route):
+        _, tried = decide(open_route, like("kernel"), prior="linear")
+        assert not {c.decoder for c in tried} & {"neural_ode", "hybrid-1c-iv", "hybrid-1c-oral"}
+
+    def test_a_hybrid_that_is_asked_for_has_the_best_structure(self, decide, infused):
+        chosen, tried = decide(infused, like("2c"), decoder="hybrid", prior="linear")
+        assert chosen.decoder == "hybrid-2c-iv"
+        fixed = {"decoder": "hybrid", "structure": "1c-iv", "prior": "linear"}
+        chosen, tried = decide(infused, like("2c"), **fixed)
+        assert (chosen.decoder, tried) == ("hybrid-1c-iv", [])
+
+    def test_why_a_dear_candidate_was_tried_is_told(self, infused, monkeypatch):
+        def scored(ground, candidate, *, every=False):
+            value = 1.0 if candidate.decoder == "hybrid-1c-iv" else 0.0
+            noise = 0.01 * np.arange(4) * (1 + value)
+            return Trial(candidate=candidate, scores=tuple((value + noise).tolist()))
+
+        monkeypatch.setattr(selection, "try_candidate", scored)
+        search = Selection(make_ground(infused, "combined2", 0))
+        free = {"decoder": "auto", "structure": "auto", "route": "auto", "prior": "linear"}
+        told = search.tell(selection.select(search, **free))
+        assert any(line.startswith("neural_ode tried: hybrid-1c-iv, linear") for line in told)
 
     def test_the_two_views_must_earn_their_place(self, decide, infused):
         def views(gain):

@@ -3,7 +3,7 @@ import pytest
 
 from latentpk import InputError, read_nonmem
 from latentpk.inference.initial import Scales
-from latentpk.models.config import CompartmentConfig, GridConfig, KernelConfig
+from latentpk.models.config import CompartmentConfig, GridConfig, KernelConfig, NeuralOdeConfig
 from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
 
 SCALES = Scales(time=48.0, early=1.0, level=10.0, dose=500.0, least=0.5)
@@ -51,6 +51,14 @@ class TestDecoders:
         assert oral.sites > 1
         assert oral.absorption > 0
         assert oral.bioavailability
+
+    def test_a_learned_field_has_a_depot_and_a_target_where_the_data_have_them(self):
+        plain = decoder_config("neural_ode", SCALES, oral=False, both=False, covariates=["WT"])
+        assert isinstance(plain, NeuralOdeConfig)
+        assert (plain.depot, plain.bioavailability, plain.target) == (False, False, None)
+        given = decoder_config("neural_ode", SCALES, oral=True, both=True, covariates=["TARGET"])
+        assert isinstance(given, NeuralOdeConfig)
+        assert (given.depot, given.bioavailability, given.target) == (True, True, "TARGET")
 
     def test_a_grid_covers_the_data(self):
         grid = decoder_config("grid", SCALES, oral=False, both=False)

@@ -133,7 +133,7 @@ def fit(
         )
     console.say(f"{data}: {len(cohort)} subjects")
     console.notices(cohort.notices)
-    settings: dict[str, Any] = {"decoder": decoder.value, "structure": structure}
+    settings: dict[str, Any] = {"decoder": decoder.value.replace("-", "_"), "structure": structure}
     settings["route"] = route.value
     if epochs is not None:
         settings["epochs"] = epochs

@@ -15,6 +15,8 @@ class Decoder(StrEnum):
     AUTO = "auto"
     COMPARTMENT = "compartment"
     KERNEL = "kernel"
+    NEURAL_ODE = "neural-ode"
+    HYBRID = "hybrid"
     GRID = "grid"
 
 

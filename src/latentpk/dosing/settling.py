@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from latentpk.dosing.exposure import COARSE, Seen, Window, areas, heights, of_curve
 from latentpk.dosing.metric import DAY, Metric
 from latentpk.dosing.regimen import Regimen, schedule
-from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
 
@@ -100,7 +100,7 @@ def _areas_between(
     steps = []
     for part in patient.parts:
         decoder = part.model.decoder
-        if isinstance(decoder, MechanisticDecoder):  # which carries the area along, once for all
+        if isinstance(decoder, FollowedDecoder):  # which carries the area along, once for all
             found = _cumulative(decoder, part.model, part.record, part.eps, edges)
             steps.append(np.diff(np.asarray(found), axis=1))
         else:
@@ -110,7 +110,7 @@ def _areas_between(
 
 @eqx.filter_jit
 def _cumulative(
-    decoder: MechanisticDecoder, model: LatentModel, record: Record, eps: Any, time: Any
+    decoder: FollowedDecoder, model: LatentModel, record: Record, eps: Any, time: Any
 ) -> Array:
     location, moments = model.location(record), jnp.asarray(time)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.encoder import kl_from_prior
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
@@ -119,7 +120,8 @@ def _usual(names: tuple[str, ...], prior: LearnedPrior) -> Float[Array, ""]:
 def ridge(model: LatentModel) -> Float[Array, ""]:
     r"""Weak Gaussian penalty that keeps small data from inventing what they cannot show.
 
-    Effects and correlations are held near none, a spread near 40 %. Where there are compartments, a
+    Effects and correlations are held near none, a spread near 40 %, and near nothing what a decoder
+    learns beyond a mechanism (`Decoder.penalty`). Where there are compartments, a
     peripheral volume is held near the central one and a flow between them near the clearance: a few
     days of levels tell clearance and a deep compartment apart by their product alone, and without
     it a handful of patients may end with the one at nothing and the other without bounds,
@@ -131,7 +133,8 @@ def ridge(model: LatentModel) -> Float[Array, ""]:
     if not isinstance(prior, LearnedPrior):
         return jnp.zeros(())
     total = jnp.sum(prior.slope**2) / 0.5**2 + jnp.sum(jnp.tril(prior.factor, -1) ** 2) / 0.5**2
-    if isinstance(model.decoder, CompartmentDecoder):
+    total = total + model.decoder.penalty()
+    if isinstance(model.decoder, CompartmentDecoder | HybridDecoder):
         total = total + _usual(model.decoder.structure.names, prior)
     if prior.network is not None:
         leaves = jax.tree_util.tree_leaves(eqx.filter(prior.network, eqx.is_inexact_array))

@@ -14,12 +14,15 @@ from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import LOG_BOUND
 from latentpk.models.decoders.grid import GridDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
 
 CANDIDATES = 512
 ROUNDS = 4
+FAINT_FLOW = 0.03  # of elimination or absorption: a flow that training has yet to find
 SUBJECTS = 48
 
 
@@ -77,8 +80,14 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
     if isinstance(model.decoder, CompartmentDecoder):
         best = search(model.decoder.structure, records, scales, seed)
         return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
+    if isinstance(model.decoder, HybridDecoder):
+        best = search(model.decoder.structure, records, scales, seed)
+        typical = np.pad(best, (0, model.decoder.latent - best.size))  # the factor is 1 at first
+        return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(typical))
     if isinstance(model.decoder, KernelDecoder):
         return _place_kernel(model, model.decoder, records, scales, seed)
+    if isinstance(model.decoder, NeuralOdeDecoder):
+        return _place_field(model, model.decoder, records, scales, seed)
 
     def last(m: LatentModel) -> Any:  # equinox marks the place with leaves of its own
         assert isinstance(m.decoder, GridDecoder)  # noqa: S101 - the only decoder left
@@ -212,6 +221,32 @@ def _place_kernel(
         ]
     )
     return _set_bias(model, "absorption", absorption)
+
+
+def _place_field(
+    model: LatentModel, decoder: NeuralOdeDecoder, records: Record, scales: Scales, seed: int
+) -> LatentModel:
+    """Start the field as the best two compartments, its further states hardly reached."""
+    config = decoder.config
+    structure = Structure.parse("2c-oral" if config.depot else "2c-iv")
+    structure = replace(structure, bioavailability=config.bioavailability)
+    z = dict(zip(structure.names, search(structure, records, scales, seed), strict=True))
+    out = z["cl"] - z["v1"]
+    log = np.full((config.states, config.states), out + np.log(FAINT_FLOW))
+    log[0, 0], log[0, 1], log[1, 0] = out, z["q2"] - z["v1"], z["q2"] - z["v2"]
+    log[2 : 1 + config.hidden, 0] = out + np.log(0.3)  # what gets there comes back, later
+    if config.depot:
+        log[-1] = z["ka"] + np.log(FAINT_FLOW)
+        log[-1, 0] = z["ka"]
+    typical = np.zeros(config.latent)
+    typical[0] = z["v1"]
+    if config.bioavailability:
+        typical[4] = np.log(np.expm1(-min(z["f"], -0.05)) ** -1)  # its odds
+    return eqx.tree_at(
+        lambda m: (m.decoder.field.usual, m.prior.typical),
+        model,
+        (jnp.asarray(log), jnp.asarray(typical)),
+    )
 
 
 def _set_bias(

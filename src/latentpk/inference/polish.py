@@ -35,6 +35,7 @@ from latentpk.inference.training import (
     shuffled,
 )
 from latentpk.models.config import Frozen
+from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
@@ -59,6 +60,13 @@ class PolishSettings(Frozen):
     batch: int = Field(default=64, ge=1)
     rate: float = Field(default=0.02, gt=0)
     seed: int = 0
+
+    @staticmethod
+    def of(model: LatentModel, seed: int) -> "PolishSettings":
+        """The usual ones; a decoder that takes steps gets a tenth of the courses."""
+        if not isinstance(model.decoder, FollowedDecoder):
+            return PolishSettings(seed=seed)
+        return PolishSettings(seed=seed, rounds=3, epochs=12, draws=32)
 
 
 class Proposals(NamedTuple):

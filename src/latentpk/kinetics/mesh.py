@@ -11,13 +11,16 @@ ORDER = 5  # the error estimated for a step falls with this power of its length
 Times = Float[Array, " corner"]
 
 
-def graded_mesh(corners: Times, end: Float[Array, ""], count: int) -> Float[Array, " point"]:
+def graded_mesh(
+    corners: Times, end: Float[Array, ""], count: int, shortest: float = SHORTEST
+) -> Float[Array, " point"]:
     """Points that are dense after every corner and thin out with the logarithm of time.
 
     Args:
         corners: Where the inputs change [h], shape (corner,), in any order.
         end: Nothing is needed after it [h].
         count: Number of points.
+        shortest: The first steps after a corner are of this length [h].
 
     Returns:
         Times [h], increasing, shape (count,).
@@ -27,12 +30,12 @@ def graded_mesh(corners: Times, end: Float[Array, ""], count: int) -> Float[Arra
         Array([0.05, 0.31, 1.77], dtype=float64)
     """
     edges = jnp.append(jnp.sort(jnp.minimum(corners, end)), end)
-    spent = jnp.cumsum(jnp.log1p((edges[1:] - edges[:-1]) / SHORTEST))
+    spent = jnp.cumsum(jnp.log1p((edges[1:] - edges[:-1]) / shortest))
     spent = jnp.concatenate([jnp.zeros_like(spent[:1]), spent])
     wanted = spent[-1] * (jnp.arange(1, count + 1, dtype=end.dtype) / (count + 1))
     piece = jnp.sum(spent[1:] <= wanted[:, None], axis=1)
     piece = jnp.minimum(piece, edges.shape[0] - 2)
-    since = SHORTEST * jnp.expm1(wanted - spent[piece])
+    since = shortest * jnp.expm1(wanted - spent[piece])
     return jnp.minimum(edges[piece] + since, edges[piece + 1])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from latentpk.errors import InputError
+from latentpk.kinetics.compartmental import Compartmental, compartmental_step
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
@@ -25,6 +26,7 @@ from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
 
 STEPS = 16  # mesh points for each place of a dose ...
 AT_LEAST = 96  # ... and for the whole course
+SPARED = 3  # of so many where amounts flow between compartments: one step crosses slow changes
 LARGEST = 1e12  # an amount no body holds: a course that passes it is cut there
 FAINT = 1e-2  # of a state's largest amount so far; below it, errors count relative to this
 
@@ -37,7 +39,7 @@ class Course(NamedTuple):
         concentration: The measured concentration there [mg/L], shape (time,).
         area: Its integral from the first event to there [mg h/L], shape (time,).
         error: Largest error estimated of one step, relative to the amounts; above about 1e-2 the
-            course was not resolved.
+            course was not resolved. Flows between compartments estimate none: it is 0.
     """
 
     state: Float[Array, "time state"]
@@ -85,11 +87,11 @@ class _Setting(NamedTuple):
         """Number of states, with the area where it is asked for."""
         return self.system.size + self.area
 
-    def named(self, time: Scalar) -> dict[str, Array]:
+    def named(self, time: Scalar) -> Named:
         """The parameters in force at a time."""
         change, parameters = self.pieces
         held = parameters[0] if len(parameters) == 1 else parameters[_piece(change, time)]
-        return dict(zip(self.system.names, held, strict=True))
+        return self.system.named(held)
 
     def start(self, named: Named) -> Float[Array, " state"]:
         """The state before any dose; the area is 0."""
@@ -107,6 +109,7 @@ class _Plan(NamedTuple):
         row: What, an index into `change`.
         place: Where each query is among them.
         corner: When the inputs change [h], in no order.
+        places: Places of doses.
     """
 
     setting: _Setting
@@ -116,6 +119,7 @@ class _Plan(NamedTuple):
     row: Int[Array, " event"]
     place: Int[Array, " query"]
     corner: Float[Array, " corner"]
+    places: int
 
 
 class _Moving(NamedTuple):
@@ -186,11 +190,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = _planned(doses, time, latest, _Setting(system, pieces, paths, windows, area))
     end = jnp.max(time)
-    count = max(AT_LEAST, steps * doses.time.shape[0])
-    still = _held(plan)  # where steps are taken is no function of the parameters
-    first = _passed(still, graded_mesh(still.corner, end, count // 2))
-    mesh = equal_mesh(jnp.minimum(first.time, end), first.error, first.meshed, count)
-    found = _passed(plan, mesh)
+    found = _passed(plan, _mesh(plan, end, steps))
     state = jnp.pad(found.state[found.place], ((0, 0), (0, 1)))  # without an area, 0
     return Course(
         state=state[:, : system.size],
@@ -198,6 +198,16 @@ def course(  # noqa: PLR0913  (two of them are one model)
         area=state[:, system.size],
         error=jnp.max(jnp.where(found.time <= end, found.error, 0.0)),
     )
+
+
+def _mesh(plan: _Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
+    """Where steps are taken, which is no function of the parameters."""
+    still, system = _held(plan), plan.setting.system
+    count = max(AT_LEAST, steps * plan.places)
+    if isinstance(system, Compartmental):  # learned as it is stepped: one pass is the model
+        return graded_mesh(still.corner, end, count // SPARED, system.shortest)
+    first = _passed(still, graded_mesh(still.corner, end, count // 2))
+    return equal_mesh(jnp.minimum(first.time, end), first.error, first.meshed, count)
 
 
 def _held(plan: _Plan) -> _Plan:
@@ -209,7 +219,7 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
     """Queries, resets, entries, ends of inputs, switches and changes, in the order of time."""
     system, pieces, paths = setting.system, setting.pieces, setting.paths
     at_dose = pieces.parameters[_piece(pieces.change, doses.time)]
-    named = dict(zip(system.names, at_dose.T, strict=True))
+    named = system.named(at_dose.T)
     entries = _entries(doses, named, setting)
     windows = system.windows(doses, named) if setting.windows is None else setting.windows
     many, turns = entries.start.shape[0], windows.start.shape[0]
@@ -240,6 +250,7 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
         row=row[ranked],
         place=jnp.argsort(ranked)[:queries],
         corner=when[queries:],
+        places=doses.time.shape[0],
     )
 
 
@@ -334,6 +345,8 @@ def _merged(plan: _Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Ar
 def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array]:
     """One step of the solver, and the size of its error."""
     setting, state = plan.setting, now.state
+    if isinstance(setting.system, Compartmental):
+        return _flowed(setting.system, now, setting.named(begin), end - begin)
     on = (now.turned > 0.5).astype(state.dtype)
     named = setting.named(begin)
 
@@ -349,6 +362,19 @@ def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array
     sound = jnp.isfinite(after)
     after = jnp.where(sound, jnp.clip(after, 0.0, LARGEST), state)
     return after, jnp.where(sound, jnp.abs(wrong), jnp.inf)
+
+
+def _flowed(
+    system: Compartmental, now: _Moving, named: Named, length: Scalar
+) -> tuple[Array, Array]:
+    """One step of flows between compartments, with the area where there is one; no error."""
+    inside, rest = now.state[: system.size], now.state[system.size :]
+    # rounding may leave -1e-18 of a flow that ended
+    inflow = jnp.maximum(now.flow[: system.size], 0.0) if now.flow.shape[0] else None
+    moved = compartmental_step(lambda y: system.rates(y, named), inside, inflow, length)
+    after, area = (jnp.clip(x, 0.0, LARGEST) for x in moved)
+    whole = jnp.concatenate([after, rest + system.concentration(area, named)])
+    return whole, jnp.zeros_like(whole)
 
 
 def _piece(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:

@@ -66,6 +66,10 @@ class System(abc.ABC):
     central: int
     oral: bool
 
+    def named(self, held: Float[Array, "parameter *dose"]) -> Named:
+        """Parameters by name, from their row; each may hold one value per dose."""
+        return dict(zip(self.names, held, strict=True))
+
     @abc.abstractmethod
     def slope(
         self, state: Float[Array, " state"], p: Named, inputs: Inputs
@@ -82,7 +86,7 @@ class System(abc.ABC):
 
     def start(self, p: Named) -> Float[Array, " state"]:
         """The state before any dose, and after a reset [mg]."""
-        return jnp.zeros(self.size, p[self.names[0]].dtype)
+        return jnp.zeros(self.size, next(iter(p.values())).dtype)
 
     def windows(self, doses: Doses, p: Named) -> Windows:
         """When the system's switch is on; p may hold one value per dose."""

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import KNOWN, is_system
 
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
@@ -111,8 +112,86 @@ class GridConfig(Frozen):
     hidden: int = Field(default=64, ge=1, le=512)
 
 
+class NeuralOdeConfig(Frozen):
+    """z to a learned field of flows between compartments.
+
+    Attributes:
+        hidden: States beside the central compartment, which nobody measures.
+        depot: Whether some dose is absorbed.
+        bioavailability: Whether F is free (doses by both routes in the data).
+        free: Latent dimensions that only the network reads.
+        width: Of the network's hidden layer.
+        time_scale: Around whose inverse the rates are bounded [h].
+        level_scale: Typical level [mg/L].
+        shortest: Length of the first steps after an event [h].
+        target: Covariate that the field reads as a target's level; None for none.
+    """
+
+    name: Literal["neural_ode"] = "neural_ode"
+    hidden: int = Field(default=2, ge=1, le=4)
+    depot: bool = False
+    bioavailability: bool = False
+    free: int = Field(default=2, ge=0, le=8)
+    width: int = Field(default=10, ge=1, le=64)
+    time_scale: float = Field(default=24.0, gt=0)
+    level_scale: float = Field(default=1.0, gt=0)
+    shortest: float = Field(default=0.1, gt=0)
+    target: str | None = None
+
+    @property
+    def states(self) -> int:
+        """Number of states."""
+        return 1 + self.hidden + self.depot
+
+    @property
+    def latent(self) -> int:
+        """Number of latent dimensions."""
+        return 3 + self.depot + self.bioavailability + self.free
+
+    @model_validator(mode="after")
+    def _absorbed(self) -> "NeuralOdeConfig":
+        if self.bioavailability and not self.depot:
+            raise ValueError("bioavailability is of doses into a depot: set depot too.")
+        return self
+
+
+class HybridConfig(Frozen):
+    """z to a compartment model times a learned, bounded factor.
+
+    Attributes:
+        structure: Of the compartment model.
+        residual: Latent dimensions that only the factor reads.
+        bound: Largest log of the factor.
+        spread: Prior SD of the weights that lead to it: small keeps it near 1.
+        width: Of its network's hidden layer.
+        horizon: Time after a dose from which it fades [h].
+        early: A typical early time [h].
+        level_scale: Typical level [mg/L].
+    """
+
+    name: Literal["hybrid"] = "hybrid"
+    structure: str
+    residual: int = Field(default=2, ge=0, le=8)
+    bound: float = Field(default=1.1, gt=0, le=3)
+    spread: float = Field(default=0.5, gt=0)
+    width: int = Field(default=12, ge=1, le=64)
+    horizon: float = Field(default=24.0, gt=0)
+    early: float = Field(default=1.0, gt=0)
+    level_scale: float = Field(default=1.0, gt=0)
+
+    @field_validator("structure")
+    @classmethod
+    def _known(cls, structure: str) -> str:
+        return str(Structure.parse(structure))
+
+
 DecoderConfig = Annotated[
-    CompartmentConfig | MechanisticConfig | KernelConfig | GridConfig,
+    CompartmentConfig
+    | MechanisticConfig
+    | KernelConfig
+    | GridConfig
+    | NeuralOdeConfig
+    | HybridConfig,
     Field(discriminator="name"),
 ]
 
@@ -137,3 +216,13 @@ class ModelConfig(Frozen):
     residual: ResidualKind = "combined2"
     floor: float = Field(default=1e-6, gt=0, description="least residual SD [mg/L]")
     encoder: EncoderConfig = EncoderConfig()
+
+    @model_validator(mode="after")
+    def _target_is_known(self) -> "ModelConfig":
+        target = self.decoder.target if isinstance(self.decoder, NeuralOdeConfig) else None
+        single = [c.name for c in self.covariates if c.kind != "categorical"]
+        if target is not None and target not in single:
+            raise ValueError(
+                f"the field reads {target!r}, which is no number among the covariates."
+            )
+        return self

@@ -13,15 +13,19 @@ from latentpk.kinetics.systems import parse_system
 from latentpk.models.config import (
     CompartmentConfig,
     DecoderConfig,
+    HybridConfig,
     KernelConfig,
     MechanisticConfig,
     ModelConfig,
+    NeuralOdeConfig,
 )
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.decoder import Decoder
 from latentpk.models.decoders.grid import GridDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.encoder import Encoder, Gaussian
 from latentpk.models.prior import LearnedPrior, Prior
 from latentpk.models.record import Record
@@ -94,8 +98,13 @@ class LatentModel(eqx.Module):
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], parts)
 
     def location(self, record: Record) -> Float[Array, "piece latent"]:
-        """The prior's location for each piece of the covariates."""
-        return jax.vmap(self.prior.location)(record.covariates)
+        """The prior's location for each piece, then the covariates that the decoder reads."""
+        place = jax.vmap(self.prior.location)(record.covariates)
+        prior, names = self.prior, self.decoder.reads
+        if not names or not isinstance(prior, LearnedPrior):
+            return place
+        known = jax.vmap(lambda row: prior.known(names, row))(record.covariates)
+        return jnp.concatenate([place, known], axis=1)
 
     def latent(
         self,
@@ -105,6 +114,9 @@ class LatentModel(eqx.Module):
     ) -> Float[Array, "piece latent"]:
         """The latent patient z for each piece, which belongs to one of the occasions."""
         within = self.prior.occasion_chol()
+        if self.decoder.reads:  # which are known: no effect moves them
+            moved = location[:, : self.decoder.latent] + self.prior.chol() @ eps
+            return jnp.concatenate([moved, location[:, self.decoder.latent :]], axis=1)
         if within is None:
             return location + self.prior.chol() @ eps
         kappa = eps[self.effects :].reshape(-1, within.shape[1])
@@ -213,5 +225,9 @@ def build_decoder(config: DecoderConfig, key: PRNGKeyArray) -> Decoder:
             return MechanisticDecoder(parse_system(config.structure))
         case KernelConfig():
             return KernelDecoder(config, key=key)
+        case HybridConfig():
+            return HybridDecoder(config, key=key)
+        case NeuralOdeConfig():
+            return NeuralOdeDecoder(config, key=key)
         case _:
             return GridDecoder(config, key=key)

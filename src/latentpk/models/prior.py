@@ -85,6 +85,14 @@ class LearnedPrior(Prior):
         """Standardize covariates; a categorical one fills an entry per code but the first."""
         return raw_view(self.covariates, covariates)
 
+    def known(
+        self, names: tuple[str, ...], covariates: Float[Array, " covariate"]
+    ) -> Float[Array, " name"]:
+        """Some of the covariates as the raw view has them, each of one entry."""
+        pairs = zip(self.covariates, covariates, strict=True)
+        entries = {spec.name: _standardized(spec, value) for spec, value in pairs}
+        return jnp.concatenate([entries[name] for name in names])
+
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """The prior's mean of z for raw covariates, shape (latent,)."""
         raw = self.raw_view(covariates)

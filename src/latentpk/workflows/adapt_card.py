@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 
 from latentpk.inference.departure import BetweenSites, Departure
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.published import PublishedPrior
 
@@ -88,9 +90,12 @@ def moved(local: Local) -> dict[str, str]:
     typical, spread = np.exp(np.asarray(by.typical)), np.exp(np.asarray(by.spread))
     varies = np.any(np.asarray(local.source.prior.chol()) != 0, axis=1)
     lines: dict[str, str] = {}
-    if isinstance(local.source.decoder, KernelDecoder):
+    decoder = local.source.decoder
+    if isinstance(decoder, KernelDecoder | NeuralOdeDecoder | HybridDecoder):
         least, most = typical.min(), typical.max()
-        lines["rates and weights of the response"] = f"x {least:.3g} to x {most:.3g}"
+        kernel = isinstance(decoder, KernelDecoder)
+        what = "rates and weights of the response" if kernel else "exp of latent dimensions"
+        lines[what] = f"x {least:.3g} to x {most:.3g}"
         lines["SD of latent dimensions"] = f"x {spread.min():.3g} to x {spread.max():.3g}"
     else:
         rows = zip(_names(local.source), typical, spread, varies, strict=True)

@@ -30,8 +30,9 @@ from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
-from latentpk.workflows.selection import FREE, Candidate, Ground, Selection, make_ground, select
+from latentpk.workflows.selection import Ground, Selection, make_ground, select
 from latentpk.workflows.setup import seen_range
+from latentpk.workflows.trials import FREE, Candidate
 
 Progress = Callable[[int, int, str], None]
 SPAN = 3.0  # of usual doses about the training data's median
@@ -42,8 +43,9 @@ class ProfileSettings(Frozen):
     """What the user fixes of a fit; "auto" is chosen by held-out forecasts.
 
     Attributes:
-        decoder: auto, compartment, kernel or grid.
-        structure: auto, or a structure such as "2c-iv" for the compartment decoder.
+        decoder: auto, compartment, kernel, neural_ode, hybrid or grid.
+        structure: auto, or a structure such as "2c-iv" for the compartment decoder or the
+            hybrid's mechanism.
         route: auto, iv or oral: where doses of undecided route go.
         prior: auto, linear or multiview.
         residual: Kind of residual error.
@@ -51,7 +53,7 @@ class ProfileSettings(Frozen):
         seed: Of everything random.
     """
 
-    decoder: Literal["auto", "compartment", "kernel", "grid"] = "auto"
+    decoder: Literal["auto", "compartment", "kernel", "neural_ode", "hybrid", "grid"] = "auto"
     structure: str = "auto"
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
@@ -158,7 +160,7 @@ class ProfileVAE:
         chosen, told = self._choose(ground, store, progress)
         records = ground.records(chosen.route)
         config = ground.config(chosen.decoder, chosen.route, chosen.prior)
-        training = ground.training.model_copy(update={"epochs": settings.epochs})
+        training = ground.effort(config).model_copy(update={"epochs": settings.epochs})
         start, freedom = ground.start(chosen, config)
         trainer = Trainer(start, records, training)
         everyone = np.arange(len(cohort))
@@ -195,7 +197,8 @@ class ProfileVAE:
     def _polish(
         self, model: LatentModel, records: Record, store: Checkpoint, progress: Progress | None
     ) -> LatentModel:
-        polisher = make_polisher(model, records, PolishSettings(seed=self.settings.seed))
+        settings = PolishSettings.of(model, self.settings.seed)
+        polisher = make_polisher(model, records, settings)
         state = polisher.start if store.polished is None else store.polished
         total = polisher.settings.rounds
         if progress is not None:

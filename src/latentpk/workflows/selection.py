@@ -9,65 +9,43 @@ from typing import Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field
 
 from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
 from latentpk.inference.initial import Scales, absent, largest, measure, place, search
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
 from latentpk.kinetics.structure import Structure
-from latentpk.models.config import CovariateConfig, Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import CovariateConfig, ModelConfig, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.latent import LatentModel, build
 from latentpk.models.record import Record, stack_records
 from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
-from latentpk.workflows.setup import covariate_configs, decoder_config, model_config
+from latentpk.workflows.setup import HYBRID, covariate_configs, decoder_config, model_config
+from latentpk.workflows.trials import (
+    FREE,
+    GAIN,
+    Candidate,
+    PriorKind,
+    Route,
+    Trial,
+    apart,
+    choose,
+    gain_of,
+    is_free,
+)
 
-FREE = ("kernel", "grid")  # decoders without a structure
-Route = Literal["iv", "oral"]
-PriorKind = Literal["linear", "multiview"]
+QUICK = ("kernel", "grid")  # of them, those that every search tries
+FOLLOWED = ("neural_ode", "mechanistic")  # decoders whose doses are followed step by step
+FOLLOWED_SAMPLES = 4  # draws of the bound for these
 FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
 FOLDS = 3
 ENOUGH = 2000  # subjects of which a quarter decides between one and two compartments
 CLOSE = 4.0  # standard errors within which a quarter of fewer does not
-FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a structure
-LAG_GAIN = 0.5  # standard errors by which a lag must forecast better
-THIRD_GAIN = 3.0  # standard errors by which a third compartment must forecast better
-SECOND_GAIN = -1.0  # in a small cohort a second compartment may seem worse by this much
-GAIN = 1.5  # standard errors by which a richer model must forecast better
+LEARNED_FROM = 100  # subjects below which neither a hybrid nor a field is tried unasked
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
 START_SPREAD = float(np.log(0.4))  # of log parameters
-
-
-class Candidate(Frozen):
-    """One way to model a cohort.
-
-    Attributes:
-        decoder: A structure such as "2c-iv", or "kernel", or "grid".
-        route: Where doses of undecided route go.
-        prior: "linear" or "multiview".
-    """
-
-    decoder: str
-    route: Route
-    prior: PriorKind = "linear"
-
-    def __str__(self) -> str:
-        return f"{self.decoder}, {self.prior} prior, undecided doses {self.route}"
-
-
-class Trial(Frozen):
-    """A candidate and its held-out score of every subject [nats per level]."""
-
-    candidate: Candidate
-    scores: tuple[float, ...] = Field(repr=False)
-
-    @property
-    def mean(self) -> float:
-        """Mean score over subjects."""
-        return float(np.mean(self.scores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,21 +108,33 @@ class Ground:
 
     def config(self, decoder: str, route: str, prior: PriorKind) -> ModelConfig:
         """A model's configuration."""
-        made = decoder_config(decoder, self.scales, oral=self.oral(route), both=self.both(route))
+        made = decoder_config(
+            decoder,
+            self.scales,
+            oral=self.oral(route),
+            both=self.both(route),
+            covariates=[c.name for c in self.covariates if c.kind != "categorical"],
+        )
         return model_config(self.covariates, made, self.scales, prior=prior, residual=self.residual)
+
+    def effort(self, config: ModelConfig) -> TrainingSettings:
+        """How a model is trained: a course that is followed costs too much for many draws."""
+        if config.decoder.name not in FOLLOWED:
+            return self.training
+        return self.training.model_copy(update={"samples": FOLLOWED_SAMPLES})
 
     def family(self, candidate: Candidate) -> Family:
         """The program that trains this candidate, made once."""
         name = candidate.decoder
-        if name not in FREE:
+        if not is_free(name):
             name = str(largest(Structure.parse(name)))
         key = (name, candidate.route)
         with self.lock:
             if key not in self.families:
                 views = self.worth_views or candidate.prior == "multiview"
                 config = self.config(name, candidate.route, "multiview" if views else "linear")
-                records = self.records(candidate.route)
-                self.families[key] = Family(Trainer(build(config), records, self.training), config)
+                trainer = Trainer(build(config), self.records(candidate.route), self.effort(config))
+                self.families[key] = Family(trainer, config)
             return self.families[key]
 
     def start(self, candidate: Candidate, config: ModelConfig) -> tuple[LatentModel, Freedom]:
@@ -216,57 +206,8 @@ def folds(count: int, seed: int, *, every: bool = False) -> list[tuple[np.ndarra
     return [(np.setdiff1d(order, part), part) for part in parts]
 
 
-def better(richer: Trial, simpler: Trial, *, few: bool = False) -> bool:
-    """Whether the richer candidate forecasts better by more than one and a half standard errors.
-
-    Two riches are dear to leave out and cheap to keep, so they need less: a lag half a standard
-    error (where there is none it is learned to be short), and where subjects are few the second
-    compartment after intravenous doses may even seem worse by one: sparse levels hardly show it,
-    and most drugs have it. A third compartment needs twice as much: one that is made up hardly
-    changes a forecast within the days observed, but takes clearance from every steady state. A free
-    curve must also gain FREE_GAIN over a structure: trials are not
-    polished, and polishing gives a structure more than it gives a free curve.
-    """
-    freed = richer.candidate.decoder in FREE and simpler.candidate.decoder not in FREE
-    least = FREE_GAIN if freed else 0.0
-    errors = _least_errors(richer.candidate.decoder, simpler.candidate.decoder, few=few)
-    if len(richer.scores) != len(simpler.scores):
-        return richer.mean > simpler.mean + least
-    gain = np.asarray(richer.scores) - np.asarray(simpler.scores)
-    error = np.std(gain, ddof=1) / np.sqrt(gain.size) if gain.size > 1 else 0.0
-    return bool(np.mean(gain) > (max(errors * error, least) if freed else errors * error))
-
-
-def _least_errors(richer: str, simpler: str, *, few: bool) -> float:
-    """Standard errors by which a decoder must forecast better than another."""
-    if richer == f"{simpler}-lag":
-        return LAG_GAIN
-    if richer[:2] == "3c" and simpler[:2] == "2c":
-        return THIRD_GAIN
-    second = few and (richer, simpler) == ("2c-iv", "1c-iv")
-    return SECOND_GAIN if second else GAIN
-
-
 def _score(trial: Trial) -> str:
     return f"{trial.mean:.3f} nats per level"
-
-
-def _apart(one: Trial, other: Trial) -> float:
-    """By how many standard errors two trials differ."""
-    if len(one.scores) != len(other.scores) or len(one.scores) < 2:
-        return float("inf")  # one could not be trained
-    gain = np.asarray(one.scores) - np.asarray(other.scores)
-    error = np.std(gain, ddof=1) / np.sqrt(gain.size)
-    return float(abs(np.mean(gain)) / max(error, 1e-12))
-
-
-def choose(trials: Sequence[Trial], *, few: bool = False) -> Trial:
-    """Take the first, and each later one that is better than the one held."""
-    best = trials[0]
-    for trial in trials[1:]:
-        if better(trial, best, few=few):
-            best = trial
-    return best
 
 
 @dataclass(eq=False)
@@ -278,20 +219,21 @@ class Selection:
         trials: By candidate, in the order tried.
         on_trial: Called after each.
         turned: Trials of every subject in turn, where a quarter left one or two compartments open.
+        reasons: Why dear candidates were tried, or not.
     """
 
     ground: Ground
     trials: dict[Candidate, Trial] = field(default_factory=dict)
     on_trial: Callable[[Trial], None] = lambda trial: None
     turned: list[Trial] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def attempt(self, candidates: Sequence[Candidate]) -> list[Trial]:
         """Try candidates; the programs of two families compile and run side by side."""
         lanes: dict[tuple[str, str], list[Candidate]] = {}
         for candidate in candidates:
             if candidate not in self.trials:
-                free = candidate.decoder in FREE
-                lane = candidate.decoder if free else "compartment"
+                lane = candidate.decoder if is_free(candidate.decoder) else "compartment"
                 lanes.setdefault((lane, candidate.route), []).append(candidate)
         with ThreadPoolExecutor(threads()) as pool:
             list(pool.map(self._run_lane, lanes.values()))
@@ -305,7 +247,7 @@ class Selection:
         """
         pair = self.trials[simpler], self.trials[richer]
         count = len(self.ground.cohort)
-        if not FOLDS_BELOW <= count < ENOUGH or _apart(*pair) >= CLOSE:
+        if not FOLDS_BELOW <= count < ENOUGH or apart(*pair) >= CLOSE:
             return list(pair)
         self.turned = [try_candidate(self.ground, c, every=True) for c in (simpler, richer)]
         return self.turned
@@ -315,14 +257,15 @@ class Selection:
         ranked = sorted(self.trials.values(), key=lambda trial: str(trial.candidate))
         lines = [f"held-out forecast of {t.candidate}: {_score(t)}" for t in ranked]
         lines += [f"all held out in turn, {t.candidate}: {_score(t)}" for t in self.turned]
+        lines += self.reasons
         lines.append(f"chosen: {chosen}")
         if chosen in self.trials:
             held, highest = self.trials[chosen], max(ranked, key=lambda trial: trial.mean)
-            apart = _apart(highest, held)
-            if highest.candidate != chosen and np.isfinite(apart):
+            distance = apart(highest, held)
+            if highest.candidate != chosen and np.isfinite(distance):
                 lines.append(
                     f"{highest.candidate} scored {highest.mean - held.mean:.3f} higher, "
-                    f"{apart:.1f} standard errors: too little to decide for it"
+                    f"{distance:.1f} standard errors: too little to decide for it"
                 )
         return tuple(lines)
 
@@ -346,7 +289,7 @@ def select(
 
     Args:
         selection: The search so far.
-        decoder: "auto", "compartment", "kernel" or "grid".
+        decoder: "auto", "compartment", "kernel", "neural_ode", "hybrid" or "grid".
         structure: "auto" or a structure's name.
         route: "auto", "iv" or "oral", for doses of undecided route.
         prior: "auto", "linear" or "multiview".
@@ -364,15 +307,44 @@ def select(
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
     else:
-        free = FREE if decoder == "auto" else ()
+        free = QUICK if decoder == "auto" else ()
         best = _structure(selection, structure, routes, first_prior, free)
         rivals = [best.model_copy(update={"decoder": name}) for name in free]
+        if decoder == "hybrid":
+            best = best.model_copy(update={"decoder": HYBRID + best.decoder})
         if rivals:
-            best = choose(selection.attempt([best, *rivals])).candidate
+            best = _rivalled(selection, best, rivals)
     if prior == "auto" and selection.ground.worth_views:
         views = best.model_copy(update={"prior": "multiview"})
         best = choose(selection.attempt([best, views])).candidate
     return best
+
+
+def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candidate]) -> Candidate:
+    """The structure, or a decoder without one that forecasts better.
+
+    A hybrid is tried on every cohort that can teach it; the learned field, whose trial takes as
+    long as all others, where a rival shows that the structure misfits.
+    """
+    ground, rivals = selection.ground, list(quick)
+    if len(ground.cohort) < LEARNED_FROM:
+        few = f"hybrid and neural_ode not tried: fewer than {LEARNED_FROM} subjects"
+        selection.reasons.append(few)
+        return choose(selection.attempt([structure, *rivals])).candidate
+    rivals.append(structure.model_copy(update={"decoder": HYBRID + structure.decoder}))
+    trials = selection.attempt([structure, *rivals])
+    best = max(trials[1:], key=lambda trial: gain_of(trial, trials[0]))
+    gain = gain_of(best, trials[0])
+    if ground.records(structure.route).paths.steady:
+        why = "neural_ode not tried: doses at steady state, which it cannot follow"
+    elif gain <= GAIN:
+        why = f"neural_ode not tried: no rival forecasts better by {GAIN:g} standard errors"
+    else:
+        why = f"neural_ode tried: {best.candidate} forecasts better than {structure} by {gain:.1f} "
+        why += "standard errors, so the structure misfits"
+        trials += selection.attempt([structure.model_copy(update={"decoder": "neural_ode"})])
+    selection.reasons.append(why)
+    return choose(trials).candidate
 
 
 def _structure(

@@ -1,5 +1,6 @@
 """From a cohort to the configuration of a latent model."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,13 +15,18 @@ from latentpk.models.config import (
     DecoderConfig,
     EncoderConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     ModelConfig,
+    NeuralOdeConfig,
     ResidualKind,
 )
 from latentpk.records.subject import Cohort
 from latentpk.units import PHYSICAL
 from latentpk.views.patient import available
+
+HYBRID = "hybrid-"  # before the structure of its mechanism
+TARGET = "TARGET"  # a covariate of this name is a target's level, which a learned field reads
 
 
 def covariate_configs(cohort: Cohort) -> tuple[CovariateConfig, ...]:
@@ -55,14 +61,18 @@ def _covariate(
     )
 
 
-def decoder_config(name: str, scales: Scales, *, oral: bool, both: bool) -> DecoderConfig:
-    """Make a decoder's configuration from its name: a structure, "kernel" or "grid".
+def decoder_config(
+    name: str, scales: Scales, *, oral: bool, both: bool, covariates: Sequence[str] = ()
+) -> DecoderConfig:
+    """Make a decoder's configuration from its name.
 
     Args:
-        name: Structure such as "2c-iv", or "kernel", or "grid".
+        name: Structure such as "2c-iv", or "kernel", "grid", "neural_ode", or "hybrid-" and the
+            structure of its mechanism.
         scales: Sizes of the cohort.
         oral: Whether some dose is extravascular.
         both: Whether both routes occur, so that F can be told.
+        covariates: Names of the cohort's; one of them may be a target's level.
     """
     if name == "kernel":
         return KernelConfig(
@@ -71,6 +81,22 @@ def decoder_config(name: str, scales: Scales, *, oral: bool, both: bool) -> Deco
             disposition=3,
             absorption=4 if oral else 0,
             bioavailability=both,
+        )
+    if name.startswith(HYBRID):
+        return HybridConfig(
+            structure=name.removeprefix(HYBRID),
+            horizon=scales.time,
+            early=max(scales.early, 0.01 * scales.time),
+            level_scale=scales.level,
+        )
+    if name == "neural_ode":
+        return NeuralOdeConfig(
+            depot=oral,
+            bioavailability=both,
+            time_scale=scales.time,
+            level_scale=scales.level,
+            shortest=0.04 * scales.time,
+            target=TARGET if TARGET in covariates else None,
         )
     if name == "grid":
         return GridConfig(horizon=1.2 * scales.time)

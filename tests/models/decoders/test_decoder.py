@@ -18,9 +18,11 @@ from latentpk.models.config import (
     CovariateConfig,
     EncoderConfig,
     GridConfig,
+    HybridConfig,
     KernelConfig,
     MechanisticConfig,
     ModelConfig,
+    NeuralOdeConfig,
 )
 from latentpk.models.decoders.decoder import LOG_BOUND, bounded_exp, piece_at
 from latentpk.models.latent import build
@@ -39,11 +41,15 @@ DECODERS = {
     "kernel-sites": KernelConfig(
         modes=2, sites=2, disposition=2, absorption=2, bioavailability=True, hidden=4
     ),
+    "neural-ode": NeuralOdeConfig(hidden=1, free=1, width=3, level_scale=5.0, target="SEX"),
+    "neural-ode-depot": NeuralOdeConfig(depot=True, bioavailability=True, width=3),
+    "hybrid": HybridConfig(structure="1c-iv", width=3, level_scale=5.0),
+    "hybrid-oral": HybridConfig(structure="2c-oral-lag", residual=1, width=3),
     "grid": GridConfig(horizon=24, nodes=6, latent=3, hidden=4),
 }
 # the program is run once: it need not be fast
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-ORAL = {"1c-oral-lag", "2c-mm-cl-oral-lag", "kernel-sites"}
+ORAL = {"1c-oral-lag", "2c-mm-cl-oral-lag", "kernel-sites", "neural-ode-depot", "hybrid-oral"}
 
 
 class Case:
@@ -86,6 +92,11 @@ class Case:
         return self.step
 
 
+def width(decoder):
+    """Of what the decoder is given: latent dimensions and the covariates it reads."""
+    return decoder.latent + len(decoder.reads)
+
+
 @pytest.fixture(scope="module", params=DECODERS)
 def case(request, infused, swallowed):
     return Case(request.param, swallowed if request.param in ORAL else infused)
@@ -94,7 +105,7 @@ def case(request, infused, swallowed):
 def test_concentrations_are_finite_and_never_negative_for_wild_z(case):
     decoder, record = case.model.decoder, case.record
     rng = np.random.default_rng(1)
-    size = decoder.latent
+    size = width(decoder)
     wild = [np.full(size, 50.0), np.full(size, -50.0), *rng.choice([-50.0, 50.0], (8, size))]
     z = np.stack([np.zeros(size), *rng.standard_normal((5, size)), *wild])[:, None]
     time = np.array([-1.0, 0.0, 0.5, 12.0, 12.1, 30.0, 1e4])
@@ -118,7 +129,7 @@ def test_concentrations_are_finite_and_never_negative_for_wild_z(case):
 def test_an_area_is_the_integral_of_the_concentration(case, change):
     """Trapezoids between events against the decoder's own way, closed form or quadrature."""
     decoder, record = case.model.decoder, case.record
-    z = 0.3 * np.random.default_rng(2).standard_normal((len(change), decoder.latent))
+    z = 0.3 * np.random.default_rng(2).standard_normal((len(change), width(decoder)))
     doses, change = jax.tree_util.tree_map(jnp.asarray, record.doses), jnp.array(change)
     ends = np.concatenate([decoder.corners(jnp.asarray(z), change, doses), change])
     edges = np.unique(np.clip(np.concatenate([ends, [2.0, 31.0]]), 2.0, 31.0))

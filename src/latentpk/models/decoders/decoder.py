@@ -31,6 +31,15 @@ class Decoder(eqx.Module):
     def latent(self) -> int:
         """Number of latent dimensions."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Covariates that z goes on with, standardized, beyond its latent dimensions."""
+        return ()
+
+    def penalty(self) -> Float[Array, ""] | float:
+        """Squared size of what is to stay small in training."""
+        return 0.0
+
     @abc.abstractmethod
     def concentration(
         self,
