@@ -65,11 +65,12 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     params, _ = eqx.partition(model, _moving(model))
     start, _ = ravel_pytree(params)
     together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
-    run = _programs(prior.config, rule.exact, rule.held, together)
+    key = prior.config.key
+    run, placing = _programs(key, rule.exact, rule.held, together), _placing(key, not rule.held)
     data, points, weights = jax.tree_util.tree_map(jnp.asarray, (records, *rule[:2]))
 
     def place(flat: np.ndarray, warm: np.ndarray) -> Mode:
-        found = run.place(jnp.asarray(flat), data, jnp.asarray(warm))
+        found = placing(jnp.asarray(flat), data, jnp.asarray(warm))
         return jax.tree_util.tree_map(np.asarray, found)
 
     def evaluate(flat: np.ndarray, modes: Mode) -> tuple[np.ndarray, np.ndarray]:
@@ -85,35 +86,49 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
         place,
         evaluate,
         value,
-        lambda flat: run.model_at(jnp.asarray(flat)),
+        lambda flat: _maker(key)(jnp.asarray(flat)),
         rule.held,
     )
 
 
+# What a model and a kind of rule are compiled to, once in a process for each shape of data.
+
+
+@cache
+def _maker(key: str) -> Callable[[Array], LatentModel]:
+    """The model at some numbers."""
+    config = PopulationConfig.model_validate_json(key)
+    skeleton = build_population(config, np.ones(len(config.parameters)))
+    params, static = eqx.partition(skeleton, _moving(skeleton))
+    _, unravel = ravel_pytree(params)
+    return lambda flat: eqx.combine(unravel(flat), static)
+
+
+@cache
+def _placing(key: str, exact: bool) -> Callable[..., Mode]:
+    model_at = _maker(key)
+
+    @jax.jit
+    def place(flat: Array, data: Record, warm: Array) -> Mode:
+        model = model_at(flat)
+
+        def one(item: tuple[Record, Array]) -> Mode:
+            return find_mode(model, *item, exact=exact)
+
+        size = 1 if model.decoder.simulated else warm.shape[0]
+        return jax.lax.map(one, (data, warm), batch_size=size)
+
+    return place
+
+
 class _Programs(NamedTuple):
-    model_at: Callable[[Array], LatentModel]
-    place: Callable[..., Mode]
     value: Callable[..., Array]
     evaluate: Callable[..., tuple[Array, Array]]
 
 
 @cache
-def _programs(config: PopulationConfig, exact: bool, held: bool, together: int) -> _Programs:
-    """What a model and a kind of rule are compiled to, once in a process for each shape of data."""
-    skeleton = build_population(config, np.ones(len(config.parameters)))
-    params, static = eqx.partition(skeleton, _moving(skeleton))
-    _, unravel = ravel_pytree(params)
-
-    def model_at(flat: Array) -> LatentModel:
-        return eqx.combine(unravel(flat), static)
-
-    @jax.jit
-    def place(flat: Array, data: Record, warm: Array) -> Mode:
-        def one(item: tuple[Record, Array]) -> Mode:
-            return find_mode(model_at(flat), *item, exact=not held)
-
-        size = 1 if skeleton.decoder.simulated else warm.shape[0]
-        return jax.lax.map(one, (data, warm), batch_size=size)
+def _programs(key: str, exact: bool, held: bool, together: int) -> _Programs:
+    model_at = _maker(key)
 
     def each(flat: Array, item: tuple[Record, Mode], points: Array, weights: Array) -> Array:
         rule = Rule(points, weights, exact=exact, held=held)
@@ -136,7 +151,7 @@ def _programs(config: PopulationConfig, exact: bool, held: bool, together: int) 
             lambda item: slope(flat, item, points, weights), (data, modes), batch_size=size
         )
 
-    return _Programs(model_at, place, value, evaluate)
+    return _Programs(value, evaluate)
 
 
 def _on_device(modes: Mode) -> Mode:

@@ -22,7 +22,7 @@ References:
     Almquist, Leander and Jirstrand, J Pharmacokinet Pharmacodyn 2015;42:191 (exact gradients).
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +36,6 @@ from latentpk.inference.sampling import DEGREES, base_draws
 from latentpk.inference.small_matrix import cholesky, inverse_lower
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
-
-if TYPE_CHECKING:
-    Host = Array
-else:  # made on the host, read by programs
-    Host = Array | np.ndarray
 
 Method = Literal["focei", "laplace", "quadrature", "sampling"]
 NEWTON = 4  # exact steps after Gauss-Newton's
@@ -58,8 +53,8 @@ class Rule(NamedTuple):
         held: Whether gradients leave the points where they are.
     """
 
-    point: Float[Host, "point effect"]
-    log_weight: Float[Host, " point"]
+    point: Float[np.ndarray | Array, "point effect"]
+    log_weight: Float[np.ndarray | Array, " point"]
     exact: bool = False
     held: bool = False
 

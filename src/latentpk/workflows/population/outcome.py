@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from latentpk.inference.estimation import Estimate
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import UNITS
-from latentpk.models.population import RESIDUAL_TERMS, PopulationConfig
+from latentpk.models.population import RESIDUAL_TERMS, PopulationConfig, PopulationPrior
 from latentpk.models.record import Record
 from latentpk.models.residual import FORMULAS
 from latentpk.workflows.population.fit import PopulationFit
@@ -130,6 +130,14 @@ def individual_predictions(
     )
 
 
+def individual_effects(fit: PopulationFit) -> Float[np.ndarray, "subject effect"]:
+    """The modes of the subjects' random effects, on log parameters."""
+    prior = fit.model.prior
+    if not isinstance(prior, PopulationPrior):
+        raise TypeError("only a population model has these effects")
+    return fit.found.modes[:, : len(fit.config.varying)] @ np.asarray(prior.factor()).T
+
+
 def weighted_residuals(
     fit: PopulationFit, predicted: Float[np.ndarray, "subject level"]
 ) -> Float[np.ndarray, "subject level"]:
@@ -216,7 +224,8 @@ def _errors(
 def _one(value: float, error: float, *, log: bool) -> dict[str, Any]:
     relative = error / abs(value) if value else np.nan
     if log:
-        low, high = value * np.exp(-WIDE * relative), value * np.exp(WIDE * relative)
+        factor = np.exp(min(WIDE * relative, 50.0))  # NaN stays; a vague one needs no overflow
+        low, high = value / factor, value * factor
     else:
         low, high = value - WIDE * error, value + WIDE * error
     return {
@@ -280,8 +289,7 @@ def _shrinkage(
     fit: PopulationFit, sd: np.ndarray, individual: np.ndarray, levels: np.ndarray
 ) -> dict[str, Any]:
     """1 - SD of the modes over omega's, and 1 - SD of the weighted residuals."""
-    prior, size = fit.model.prior, len(fit.config.varying)
-    eta = fit.found.modes[:, :size] @ np.asarray(prior.factor()).T  # type: ignore[attr-defined]
+    eta = individual_effects(fit)
     residual = weighted_residuals(fit, individual)
     return {
         "definition": "1 - SD(modes) / omega, and 1 - SD of individual weighted residuals",
@@ -327,8 +335,7 @@ def warnings_of(fit: PopulationFit, values: dict[str, np.ndarray], vague: list[s
 
 
 def _subjects(fit: PopulationFit) -> list[dict[str, Any]]:
-    size = len(fit.config.varying)
-    eta = fit.found.modes[:, :size] @ np.asarray(fit.model.prior.factor()).T  # type: ignore[attr-defined]
+    eta = individual_effects(fit)
     return [
         {
             "id": subject.id,

@@ -21,7 +21,8 @@ def search_structure(
     """Compare structures by BICc of FOCEI's objective, and fit the chosen one as asked.
 
     Compartments are added one by one while that helps; where doses go through an absorption site,
-    with and without a lag. A free F where both routes occur.
+    with and without a lag. A free F where both routes occur; where the file tells no route, both
+    are tried.
 
     Args:
         cohort: The cohort.
@@ -32,33 +33,43 @@ def search_structure(
         The fit of the structure with the lowest BICc; `tried` tells of all.
     """
     depot = np.concatenate([subject.doses.depot for subject in cohort])
-    oral = bool(np.any(depot == 1) or np.any(np.isnan(depot)))
     both = bool(np.any(depot == 1) and np.any(depot == 0))
-    tried: list[tuple[PopulationFit, Structure]] = []
+    routes = (True,) if np.any(depot == 1) else (False,)
+    if np.all(np.isnan(depot)):
+        routes = (False, True)
+    tried: dict[Structure, PopulationFit] = {}
 
     def score(structure: Structure) -> float:
         quick = settings.estimation.model_copy(update={"method": "focei"})
         own = settings.model_copy(update={"structure": str(structure), "estimation": quick})
-        fitted = fit_structure(cohort, own, hessian=False, progress=progress)
-        tried.append((fitted, structure))
-        return bicc(fitted)
+        tried[structure] = fit_structure(cohort, own, hessian=False, progress=progress)
+        return bicc(tried[structure])
 
-    best, lowest = Structure(1, oral, False, both), np.inf
-    lowest = score(best)
-    for richer in _richer(best):
-        value = score(richer)
-        if value < lowest - GAIN:
-            best, lowest = richer, value
-        elif richer.compartments > best.compartments:
-            break
-    if oral:
-        lagged = Structure(best.compartments, True, True, both)
-        if score(lagged) < lowest - GAIN:
-            best = lagged
-    told = tuple(_told(fitted, structure, structure == best) for fitted, structure in tried)
-    chosen = settings.model_copy(update={"structure": str(best)})
-    found = fit_structure(cohort, chosen, hessian=True, progress=progress)
+    best, lowest = Structure(1, routes[0], False, both), np.inf
+    for oral in routes:
+        chosen, least = _climb(Structure(1, oral, False, both), score)
+        if least < lowest - GAIN:
+            best, lowest = chosen, least
+    told = tuple(_told(fitted, one, one == best) for one, fitted in tried.items())
+    own = settings.model_copy(update={"structure": str(best)})
+    found = fit_structure(cohort, own, hessian=True, progress=progress)
     return PopulationFit(found.config, found.found, found.cohort, found.records, told)
+
+
+def _climb(first: Structure, score: Callable[[Structure], float]) -> tuple[Structure, float]:
+    """One compartment more, and then a lag, as long as that helps."""
+    best, lowest = first, score(first)
+    for richer in _richer(first):
+        value = score(richer)
+        if value >= lowest - GAIN:
+            break
+        best, lowest = richer, value
+    if best.oral:
+        lagged = Structure(best.compartments, True, True, best.bioavailability)
+        value = score(lagged)
+        if value < lowest - GAIN:
+            best, lowest = lagged, value
+    return best, lowest
 
 
 def _richer(first: Structure) -> list[Structure]:

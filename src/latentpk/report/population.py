@@ -1,0 +1,134 @@
+"""Pictures of a population fit: how predictions meet levels, and how patients differ."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from latentpk.report.plots import BLUE, GREY, INK, LEVEL, literal, save_figure, tidy
+from latentpk.workflows.population.fit import PopulationFit
+from latentpk.workflows.population.outcome import (
+    individual_effects,
+    individual_predictions,
+    numbers_of,
+    typical_predictions,
+    weighted_residuals,
+)
+
+_TITLE: dict[str, Any] = {
+    "x": 0.01, "ha": "left", "fontsize": 14, "fontweight": "bold", "color": INK,
+}  # fmt: skip
+MOST = 12  # panels of effects against covariates
+
+
+def draw_population(fit: PopulationFit, folder: Path) -> list[Path]:
+    """Draw a fit.
+
+    Args:
+        fit: The fit.
+        folder: Where the pictures go; made if absent.
+
+    Returns:
+        The pictures' paths: `fit.png`, and `effects.png`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "fit.png", folder / "effects.png"]
+    for path, figure in zip(paths, (fit_figure(fit), effects_figure(fit)), strict=True):
+        save_figure(figure, path)
+    return paths
+
+
+def fit_figure(fit: PopulationFit) -> Figure:
+    """Levels against both predictions, and weighted residuals over time and prediction."""
+    seen = np.asarray(fit.records.mask & ~fit.records.censored)
+    value, time = np.asarray(fit.records.value)[seen], np.asarray(fit.records.time)[seen]
+    individual = individual_predictions(fit.model, fit.records, fit.found.modes)
+    typical = typical_predictions(fit.model, fit.records)
+    weighted = weighted_residuals(fit, individual)[seen]
+    figure = Figure(figsize=(9.6, 8.4), layout="constrained", facecolor="white")
+    panels: list[Axes] = list(figure.subplots(2, 2).ravel())
+    _against(panels[0], typical[seen], value, "prediction for the typical patient [mg/L]")
+    _against(panels[1], individual[seen], value, "individual prediction [mg/L]")
+    _scatter(panels[2], time, weighted, "time [h]")
+    _scatter(panels[3], individual[seen], weighted, "individual prediction [mg/L]")
+    title = f"{fit.config.structure}: {len(fit.cohort)} subjects, {int(seen.sum())} levels"
+    figure.suptitle(literal(title), **_TITLE)
+    return figure
+
+
+def effects_figure(fit: PopulationFit) -> Figure:
+    """Random effects beside the distribution they were given, and against covariates."""
+    eta = individual_effects(fit)
+    names = fit.config.varying
+    sd = np.asarray(numbers_of(fit.config, fit.found.value)["sd"])
+    first = np.stack([subject.covariates[0] for subject in fit.cohort])
+    pairs = [(k, c) for k in range(len(names)) for c in range(first.shape[1])][:MOST]
+    columns = min(max(len(names), 2), 4)
+    rows = -(-(len(names) + len(pairs)) // columns)
+    size = (max(3.2 * columns, 6.4), 3.1 * rows + 0.6)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    panels: list[Axes] = list(np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel())
+    for k, name in enumerate(names):
+        _histogram(panels[k], eta[:, k], float(sd[k]), name)
+    for place, (k, c) in enumerate(pairs):
+        axes, covariate = panels[len(names) + place], fit.config.covariates[c]
+        axes.axhline(0, color=GREY, lw=1)
+        axes.scatter(first[:, c], eta[:, k], color=BLUE, s=16, alpha=0.7, lw=0)
+        axes.set_xlabel(literal(covariate), color=INK)
+        axes.set_ylabel(f"effect on log {names[k]}", color=INK)
+        tidy(axes)
+    for axes in panels[len(names) + len(pairs) :]:
+        axes.set_visible(False)
+    figure.suptitle("Random effects (modes) of the subjects", **_TITLE)
+    return figure
+
+
+def _against(
+    axes: Axes, predicted: Float[np.ndarray, " level"], value: np.ndarray, label: str
+) -> None:
+    top = 1.05 * max(float(predicted.max(initial=0)), float(value.max(initial=0)), 1e-9)
+    axes.plot([0, top], [0, top], color=GREY, lw=1)
+    axes.scatter(predicted, value, color=BLUE, s=14, alpha=0.6, lw=0)
+    axes.set_xlabel(label, color=INK)
+    axes.set_ylabel("measured level [mg/L]", color=INK)
+    tidy(axes)
+
+
+def _scatter(axes: Axes, x: np.ndarray, weighted: np.ndarray, label: str) -> None:
+    for height in (-1.96, 1.96):
+        axes.axhline(height, color=GREY, lw=1, ls=(0, (4, 3)))
+    axes.axhline(0, color=GREY, lw=1)
+    axes.scatter(x, weighted, color=BLUE, s=14, alpha=0.6, lw=0)
+    axes.plot(*_running(x, weighted), color=LEVEL, lw=1.6, label="running median")
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    axes.set_xlabel(label, color=INK)
+    axes.set_ylabel("individual weighted residual", color=INK)
+    tidy(axes)
+
+
+def _running(x: np.ndarray, y: np.ndarray) -> tuple[Sequence[float], Sequence[float]]:
+    """Medians of about ten groups of neighbours."""
+    order = np.argsort(x, kind="stable")
+    groups = np.array_split(order, int(np.clip(len(x) // 8, 1, 10)))
+    kept = [group for group in groups if len(group)]
+    return [float(np.median(x[g])) for g in kept], [float(np.median(y[g])) for g in kept]
+
+
+def _histogram(axes: Axes, eta: np.ndarray, sd: float, name: str) -> None:
+    reach = 1.1 * max(3 * sd, float(np.abs(eta).max(initial=0)), 1e-3)
+    axes.hist(
+        eta, bins=np.linspace(-reach, reach, 15).tolist(), color=BLUE, alpha=0.45, density=True
+    )
+    if sd > 1e-3:
+        grid = np.linspace(-reach, reach, 200)
+        density = np.exp(-0.5 * (grid / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+        axes.plot(grid, density, color=LEVEL, lw=1.6, label=f"estimated, SD {sd:.2f}")
+        axes.legend(frameon=False, fontsize=9, loc="upper right")
+        axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1] / 1.05, float(density.max())))
+    axes.set_xlabel(f"effect on log {name}", color=INK)
+    axes.set_ylabel("density", color=INK)
+    tidy(axes)

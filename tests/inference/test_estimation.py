@@ -1,0 +1,103 @@
+"""Plans of likelihoods and descents on functions whose optimum is known."""
+
+import numpy as np
+import pytest
+
+from latentpk.inference.climb import FLAT, Climb
+from latentpk.inference.estimation import EstimationSettings, make_plan
+from latentpk.inference.likelihood import Likelihood, number_names
+from latentpk.inference.marginal import Mode
+from latentpk.models.population import PopulationConfig, Term
+
+
+def quadratic(*, held, nan_beyond=np.inf):
+    """Three subjects' bowls; where points are held, the gradient is a little off the value's."""
+    centre, curve = np.array([1.0, -2.0]), np.array([[5.0, 1.0], [1.0, 0.5]])
+    placed_at = []
+
+    def place(x, warm):
+        placed_at.append(x.copy())
+        return Mode(np.full((3, 1), x.sum()), np.ones((3, 1, 1)))
+
+    def evaluate(x, modes):
+        apart = x - centre
+        ripple = 1e-3 * np.sin(40 * modes.eps.sum()) if held else 0.0
+        height = apart @ curve @ apart + ripple
+        if np.abs(x).max() > nan_beyond:
+            height = np.nan
+        weights = np.array([0.2, 0.3, 0.5])
+        return height * weights, np.outer(weights, 2 * curve @ apart)
+
+    made = Likelihood(
+        ("a", "b"), np.zeros(2), place, evaluate, lambda x, m: evaluate(x, m)[0], lambda x: x, held
+    )  # type: ignore[arg-type]
+    return made, centre, placed_at
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_descent_ends_where_the_gradient_vanishes(held):
+    likelihood, centre, _ = quadratic(held=held)
+    climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 200, lambda *_: None)
+    climb.settle(likelihood)
+    np.testing.assert_allclose(climb.at, centre, atol=FLAT)
+    assert 0 < climb.used <= 200
+
+
+def test_points_that_are_held_are_placed_once_for_a_whole_descent():
+    likelihood, centre, placed = quadratic(held=True)
+    climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 200, lambda *_: None)
+    climb.over(likelihood, FLAT, likelihood.place(climb.at, climb.modes))
+    assert len(placed) == 1
+    np.testing.assert_allclose(climb.at, centre, atol=1e-3)
+
+
+def test_places_without_a_likelihood_are_left():
+    likelihood, _, _ = quadratic(held=False, nan_beyond=9.5)
+    climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 300, lambda *_: None)
+    climb.settle(likelihood)
+    assert np.isfinite(climb.at).all()
+    assert np.isfinite(likelihood.value(climb.at, likelihood.place(climb.at, climb.modes))).all()
+
+
+def test_no_evaluations_leave_everything_as_it_was():
+    likelihood, _, _ = quadratic(held=False)
+    climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 0, lambda *_: None)
+    climb.settle(likelihood)
+    np.testing.assert_array_equal(climb.at, [8.0, 9.0])
+    assert (climb.used, climb.stopped) == (0, "not asked for")
+
+
+@pytest.mark.parametrize(
+    ("settings", "effects", "names", "begins"),
+    [
+        ({}, 1, ["quadrature, 9", "quadrature, 15", "quadrature, 25"], False),
+        ({}, 4, ["sampling, 2048"], True),
+        ({"method": "focei"}, 5, ["focei"], False),
+        ({"method": "quadrature", "nodes": 7}, 3, ["quadrature, 7"], False),
+        ({"method": "quadrature", "nodes": 21}, 3, ["quadrature, 21"], True),
+        ({"method": "quadrature"}, 5, ["quadrature, 5"], True),
+    ],
+)
+def test_plans_follow_the_settings(settings, effects, names, begins):
+    plan = make_plan(EstimationSettings(**settings), effects)
+    assert [name for _, name in plan.rungs] == names
+    assert (plan.begin is not None) == begins
+    for rule, _ in plan.rungs:
+        assert rule.point.shape == (len(rule.log_weight), effects)
+
+
+def test_numbers_are_named_in_order():
+    config = PopulationConfig(
+        structure="1c-oral",
+        parameters=("ka", "cl", "v1"),
+        varying=("ka", "v1"),
+        within=("cl",),
+        omega="full",
+        covariates=("WT",),
+        terms=(Term(parameter="v1", covariate="WT", shape="power", reference=70.0),),
+        residual="additive",
+    )
+    assert number_names(config) == (
+        "log ka", "log cl", "log v1", "v1~WT", "log sd ka", "log sd v1", "factor v1,ka",
+        "log sd cl within", "log a",
+    )  # fmt: skip
