@@ -45,6 +45,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("dose_quality", _quality),
             ("dosing_speed", _dosing_speed),
             ("start_from", _start_from),
+            ("population", _population),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -322,6 +323,50 @@ def table(head: list[str], rows: Iterable[list[str]]) -> str:
     """A Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
+
+
+def _population(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            one["data"],
+            one["form"].replace("_", ", "),
+            one["effects"],
+            one["objective"],
+            f"{one['minus2_log_likelihood']:.3f}",
+            f"{one['over_the_reference']:+.5f}",
+            f"{one['largest_relative_difference_of_an_estimate']:.1e}",
+            f"{one['seconds']:.1f}",
+        ]
+        for one in found["optima"]
+    ]
+    head = [
+        "data", "given by", "effects", "objective", "-2 log L", "over the reference",
+        "largest relative difference of an estimate", "s",
+    ]  # fmt: skip
+    columns = ["M2LL_FOCEI", "M2LL_LAPLACE", "M2LL_AGHQ5", "M2LL_AGHQ15", "M2LL_AGHQ25"]
+    fixed = [
+        [data, *(f"{one['largest_difference_of_a_subject'][column]:.1e}" for column in columns)]
+        for data, one in found["fixed"].items()
+    ]
+    clock = [
+        [f"theophylline, whole process, {cache} programs", f"{one['median_s']:.1f}"]
+        for cache, one in found["clock"].items()
+    ]
+    peers = [
+        ["R's nlme (linearization), whole process", f"{one['seconds']:.1f}"]
+        for one in found["nlme"]
+        if "seconds" in one
+    ]
+    return "\n".join(
+        (
+            "## Population fits\n",
+            "Against optima of independent implementations; estimates started from a search.\n",
+            table(head, rows),
+            "Largest difference of a subject's -2 log L at fixed parameters:\n",
+            table(["data", "FOCEI", "Laplace", "5 nodes", "15", "25"], fixed),
+            table(["what", "s"], [*clock, *peers]),
+        )
+    )
 
 
 def _nano(found: dict[str, Any]) -> str:

@@ -37,12 +37,28 @@ def summary(results: Results) -> str:
             ("start_from", _start_from),
             ("speed", _speed),
             ("dosing_speed", _dosing_speed),
+            ("population", _population),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
         for line in lines(found)
     ]
     return table(["what", "measured", "bar", "met"], rows)
+
+
+def _population(found: dict[str, Any]) -> Iterator[Line]:
+    optima = found["optima"]
+    worst = max(one["over_the_reference"] for one in optima)
+    met = all(bar["met"] for bar in found["bars"] if "optimum" in bar["what"])
+    yield [
+        f"population fits, {len(optima)} published optima: -2 log L above, at worst",
+        f"{max(worst, 0):.5f}",
+        "0.001",
+        _met(met),
+    ]
+    for bar in found["bars"]:
+        if "whole process" in bar["what"]:
+            yield [f"population fit, {bar['what']}", f"{bar['measured']}", "6", _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:
