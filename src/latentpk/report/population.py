@@ -104,6 +104,8 @@ def _scatter(axes: Axes, x: np.ndarray, weighted: np.ndarray, label: str) -> Non
     axes.axhline(0, color=GREY, lw=1)
     axes.scatter(x, weighted, color=BLUE, s=14, alpha=0.6, lw=0)
     axes.plot(*_running(x, weighted), color=LEVEL, lw=1.6, label="running median")
+    reach = 1.3 * max(2.5, float(np.abs(weighted).max(initial=0)))  # room for the legend
+    axes.set_ylim(-reach, reach)
     axes.legend(frameon=False, fontsize=9, loc="upper right")
     axes.set_xlabel(label, color=INK)
     axes.set_ylabel("individual weighted residual", color=INK)
