@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latentpk.cli.covariates import covariates
 from latentpk.cli.data import data
 from latentpk.cli.distill import distill
 from latentpk.cli.dose import dose
@@ -36,6 +37,11 @@ POPFIT = (
     "latentpk popfit oral.csv --structure 1c-oral --parameters ka,ke,v --error additive "
     "--out fit.json"
 )
+COVARIATES = (
+    "latentpk covariates clinic.csv --structure 2c-iv --out found.json --plots plots; "
+    "latentpk covariates oral.csv --structure 1c-oral --parameters ka,ke,v --covariates WT,AGE,SEX "
+    "--out found.json"
+)
 DISTILL = "latentpk distill vancomycin-goti-2018 --out goti.model"
 FORECAST = (
     "latentpk forecast clinic.model ward.csv --condition-until 48 --out forecast.csv --plots plots"
@@ -55,6 +61,7 @@ DATA = "latentpk data; latentpk data get nano-tumor --out nano"
 app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
 app.command(epilog=f"Example: {POPFIT}")(popfit)
+app.command(epilog=f"Example: {COVARIATES}")(covariates)
 app.command(epilog=f"Example: {DISTILL}")(distill)
 app.command(epilog=f"Example: {FORECAST}")(forecast)
 app.command(epilog=f"Example: {EXPOSURE}")(exposure)

@@ -156,12 +156,12 @@ def popfit(
     )
     settings = PopfitSettings(
         structure=structure,
-        parameters=_names(parameters),
+        parameters=names_of(parameters),
         effects=effects,
         error=error.value,
         omega=omega.value,
-        varying=_names(varying),
-        iov=_names(iov) or (),
+        varying=names_of(varying),
+        iov=names_of(iov) or (),
         initial=initial,
         estimation=estimation,
         seed=seed,
@@ -178,7 +178,7 @@ def popfit(
     found = describe(fit)
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     console.notices(tuple(found["meta"]["notices"]))
-    _say(console, found)
+    say_fit(console, found)
     if plots is not None:
         from latentpk.report.population import draw_population
 
@@ -187,13 +187,14 @@ def popfit(
     console.say(str(out))
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """Names between commas."""
     if text is None:
         return None
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _say(console: Console, found: dict[str, Any]) -> None:
+def say_fit(console: Console, found: dict[str, Any]) -> None:
     """The estimates as a table."""
     for one in found["structures"]:
         score = one["bicc_of_focei"]

@@ -181,6 +181,13 @@ def minus_two_log_likelihood(
     return -2 * (jax.scipy.special.logsumexp(each + rule.log_weight) + log_size + prior)
 
 
+def expected_curvature(
+    model: LatentModel, record: Record, eps: Float[Array, " effect"]
+) -> Float[Array, "effect effect"]:
+    """Expected curvature of minus the log joint density, the prior's unit matrix included."""
+    return local(model, record, model.location(record), eps).curvature
+
+
 def _objective(
     model: LatentModel, record: Record, location: Float[Array, "piece latent"], eps: Array
 ) -> Array:

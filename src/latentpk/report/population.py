@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latentpk.report.plots import BLUE, GREY, INK, LEVEL, literal, save_figure, tidy
+from latentpk.workflows.population.discovery import Discovery
 from latentpk.workflows.population.fit import PopulationFit
 from latentpk.workflows.population.outcome import (
     individual_effects,
@@ -22,7 +23,7 @@ from latentpk.workflows.population.outcome import (
 _TITLE: dict[str, Any] = {
     "x": 0.01, "ha": "left", "fontsize": 14, "fontweight": "bold", "color": INK,
 }  # fmt: skip
-MOST = 12  # panels of effects against covariates
+MOST = 24  # panels of effects against covariates
 
 
 def draw_population(fit: PopulationFit, folder: Path) -> list[Path]:
@@ -40,6 +41,27 @@ def draw_population(fit: PopulationFit, folder: Path) -> list[Path]:
     for path, figure in zip(paths, (fit_figure(fit), effects_figure(fit)), strict=True):
         save_figure(figure, path)
     return paths
+
+
+def draw_discovery(found: Discovery, folder: Path) -> list[Path]:
+    """Draw random effects against covariates, before effects and with them.
+
+    Args:
+        found: What was found.
+        folder: Where the pictures go; made if absent.
+
+    Returns:
+        The pictures' paths: `before.png`, `after.png`, `fit.png`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "before.png": effects_figure(found.base, "Random effects without covariates"),
+        "after.png": effects_figure(found.final, "Random effects beside the chosen covariates"),
+        "fit.png": fit_figure(found.final),
+    }
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    return [folder / name for name in figures]
 
 
 def fit_figure(fit: PopulationFit) -> Figure:
@@ -60,7 +82,9 @@ def fit_figure(fit: PopulationFit) -> Figure:
     return figure
 
 
-def effects_figure(fit: PopulationFit) -> Figure:
+def effects_figure(
+    fit: PopulationFit, title: str = "Random effects (modes) of the subjects"
+) -> Figure:
     """Random effects beside the distribution they were given, and against covariates."""
     eta = individual_effects(fit)
     names = fit.config.varying
@@ -83,7 +107,7 @@ def effects_figure(fit: PopulationFit) -> Figure:
         tidy(axes)
     for axes in panels[len(names) + len(pairs) :]:
         axes.set_visible(False)
-    figure.suptitle("Random effects (modes) of the subjects", **_TITLE)
+    figure.suptitle(title, **_TITLE)
     return figure
 
 

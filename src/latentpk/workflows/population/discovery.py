@@ -1,0 +1,279 @@
+"""Covariate discovery: a base fit, what each patient's levels say, the effects, and a last fit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from pydantic import Field
+
+from latentpk.errors import InputError
+from latentpk.errors import Problem as Wrong
+from latentpk.evaluate.covariates import (
+    Candidate,
+    Choice,
+    Problem,
+    Summaries,
+    choose,
+    selection_probabilities,
+)
+from latentpk.inference.marginal import expected_curvature
+from latentpk.models.config import Frozen
+from latentpk.models.latent import LatentModel
+from latentpk.models.population import PopulationPrior
+from latentpk.models.record import Record
+from latentpk.records.nonmem import read_nonmem
+from latentpk.records.subject import Cohort
+from latentpk.workflows.population.fit import PopfitSettings, PopulationFit, fit_population
+from latentpk.workflows.population.outcome import describe
+
+Progress = Callable[[int, int, str], None]
+TOGETHER = 0.7  # correlation from which on two covariates can hardly be told apart
+MOST_CODES = 6  # of a category
+
+
+class DiscoverySettings(Frozen):
+    """How effects of covariates are looked for.
+
+    Attributes:
+        base: The model without effects.
+        covariates: Columns; None for every numeric one.
+        false_inclusion: Share of data sets without any effect in which one may be found.
+        permutations: Of the covariates, from which the threshold comes.
+        resamples: Of the patients, from which selection probabilities come.
+        seed: Of both.
+    """
+
+    base: PopfitSettings = PopfitSettings()
+    covariates: tuple[str, ...] | None = None
+    false_inclusion: float = Field(default=0.1, gt=0, lt=1)
+    permutations: int = Field(default=200, ge=50)
+    resamples: int = Field(default=50, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """What was found.
+
+    Attributes:
+        base: The fit without effects; its config names the covariates.
+        problem: Patients and candidates.
+        choice: What was chosen.
+        probability: Of each parameter's place and covariate.
+        final: The fit with the effects; the base where there are none.
+        covariates: Their values, first of each subject, shape (subject, covariate).
+    """
+
+    base: PopulationFit
+    problem: Problem
+    choice: Choice
+    probability: dict[tuple[int, str], float]
+    final: PopulationFit
+    covariates: Float[np.ndarray, "subject covariate"]
+
+
+def discover(
+    source: str | Path | Cohort | Any,
+    settings: DiscoverySettings | None = None,
+    *,
+    progress: Progress | None = None,
+    **reading: Any,
+) -> Discovery:
+    """Find which covariates act on which parameters, and in which shape.
+
+    Args:
+        source: NONMEM table, data frame or cohort with covariates.
+        settings: How.
+        progress: Called with (done, total, label).
+        **reading: Passed on to `read_nonmem`.
+
+    Returns:
+        What was found; `told` makes JSON of it.
+
+    Raises:
+        InputError: Every problem of the table; effects asked for beforehand; no covariate.
+    """
+    settings = settings or DiscoverySettings()
+    if settings.base.effects:
+        rule, mend = "Effects are what is looked for", "Leave them out"
+        raise InputError([Wrong("effects", settings.base.effects, rule, mend)])
+    keep: dict[str, Any] = {} if settings.base.error == "lognormal" else {"negative": "keep"}
+    if isinstance(source, Cohort):
+        cohort = source
+    else:
+        names = None if settings.covariates is None else list(settings.covariates)
+        reading = {"covariates": names, "progress": progress} | keep | reading
+        cohort = read_nonmem(source, purpose="fit", **reading)
+    if not cohort.covariate_names:
+        rule, mend = "Something to look for is needed", "Add columns of covariates"
+        raise InputError([Wrong("the table", "no covariates", rule, mend)])
+    base = fit_population(cohort, settings.base, progress=progress)
+    values = np.stack([subject.covariates[0] for subject in cohort])
+    problem = make_problem(base, values)
+    choice = choose(
+        problem,
+        false_inclusion=settings.false_inclusion,
+        permutations=settings.permutations,
+        seed=settings.seed,
+    )
+    probability = selection_probabilities(
+        problem, choice, resamples=settings.resamples, seed=settings.seed, progress=progress
+    )
+    final = base
+    if choice.fit.chosen:
+        asked = settings.base.model_copy(
+            update={
+                "structure": base.config.structure,
+                "effects": ",".join(_written(base, values, one) for one in choice.fit.chosen),
+            }
+        )
+        final = fit_population(cohort, asked, progress=progress)
+    return Discovery(base, problem, choice, probability, final, values)
+
+
+def make_problem(fit: PopulationFit, values: Float[np.ndarray, "subject covariate"]) -> Problem:
+    """What patients' levels say of the varying parameters, and all effects on these."""
+    prior = fit.model.prior
+    if not isinstance(prior, PopulationPrior):
+        raise TypeError("only a population model has these effects")
+    names, size = fit.config.varying, len(fit.config.varying)
+    factor = np.asarray(prior.factor())
+    inverse = np.linalg.inv(factor)
+    eta = fit.found.modes[:, :size] @ factor.T
+    curvature = _curvatures(fit.model, fit.records, fit.found.modes)[:, :size, :size]
+    own = np.einsum("ji,njk,kl->nil", inverse, curvature - np.eye(size), inverse)
+    places = [fit.config.parameters.index(name) for name in names]
+    center = np.asarray(prior.log_typical)[places]
+    # at the mode the likelihood's slope is the prior's
+    slope = eta @ inverse.T @ inverse
+    pull = slope + np.einsum("nij,nj->ni", own, eta + center)
+    design, candidates = _candidates(fit.cohort, values, size)
+    return Problem(Summaries(pull, own), design, candidates)
+
+
+def _candidates(
+    cohort: Cohort, values: Float[np.ndarray, "subject covariate"], parameters: int
+) -> tuple[Float[np.ndarray, "subject column"], tuple[Candidate, ...]]:
+    columns: list[np.ndarray] = []
+    candidates: list[Candidate] = []
+    for c, (name, kind) in enumerate(
+        zip(cohort.covariate_names, cohort.covariate_kinds, strict=True)
+    ):
+        x = values[:, c]
+        made: list[tuple[str, list[np.ndarray]]] = []
+        if kind == "continuous":
+            reference = float(x.mean())
+            apart = (x - reference) / _scale(x)
+            made += [("power", [np.log(x / reference)])] if x.min() > 0 else []
+            made += [("exponential", [apart]), ("linear", [apart])]
+        elif len(np.unique(x)) <= MOST_CODES:
+            made.append(("category", [(x == code) * 1.0 for code in np.unique(x)[1:]]))
+        for shape, own in made:
+            place = tuple(range(len(columns), len(columns) + len(own)))
+            columns += own
+            candidates += [
+                Candidate(k, name, shape, place)  # type: ignore[arg-type]
+                for k in range(parameters)
+            ]
+    return np.stack(columns, axis=1), tuple(candidates)
+
+
+def _scale(x: np.ndarray) -> float:
+    return max(float(x.std()), 1e-12)
+
+
+@eqx.filter_jit
+def _run(model: LatentModel, records: Record, modes: Array) -> Array:
+    return jax.lax.map(lambda item: expected_curvature(model, *item), (records, modes))
+
+
+def _curvatures(model: LatentModel, records: Record, modes: np.ndarray) -> np.ndarray:
+    data = jax.tree_util.tree_map(jnp.asarray, records)
+    return np.asarray(_run(model, data, jnp.asarray(modes)))
+
+
+def _written(
+    fit: PopulationFit, values: Float[np.ndarray, "subject covariate"], one: Candidate
+) -> str:
+    """The effect as `--effects` writes it."""
+    x = values[:, fit.cohort.covariate_names.index(one.covariate)]
+    reference = float(x.min() if one.shape == "category" else x.mean())
+    return f"{fit.config.varying[one.parameter]}~{one.covariate}:{one.shape}/{reference!r}"
+
+
+def told(found: Discovery) -> dict[str, Any]:
+    """JSON values: the effects with gains and probabilities, and the fit that holds them."""
+    names, varying = found.base.cohort.covariate_names, found.base.config.varying
+    effects = [
+        {
+            "parameter": varying[one.parameter],
+            "covariate": one.covariate,
+            "shape": one.shape,
+            "rise_without": gain,
+            "probability": found.probability.get(one.place),
+            "hardly_told_from": _collinear(found, one.covariate),
+        }
+        for one, gain in zip(found.choice.fit.chosen, found.choice.gains, strict=True)
+    ]
+    chosen = {one.place for one in found.choice.fit.chosen}
+    others = [
+        {"parameter": varying[k], "covariate": name, "probability": share}
+        for (k, name), share in sorted(found.probability.items(), key=lambda item: -item[1])
+        if (k, name) not in chosen
+    ]
+    return {
+        "meta": {
+            "what": "covariate effects by likelihood of quadratic summaries of each patient",
+            "covariates": list(names),
+            "parameters": list(varying),
+            "threshold": found.choice.threshold,
+            "threshold_is": "fall of -2 log L by degree of freedom that the best of all effects "
+            "passes when covariates are permuted between patients, as often as asked for",
+            "base_minus2_log_likelihood": found.base.found.minus2,
+        },
+        "effects": effects,
+        "others": others,
+        "warnings": _warnings(found),
+        "fit": describe(found.final),
+    }
+
+
+def _collinear(found: Discovery, name: str) -> list[str]:
+    names = found.base.cohort.covariate_names
+    if len(names) < 2:
+        return []
+    ranks = np.argsort(np.argsort(found.covariates, axis=0), axis=0)
+    together = np.atleast_2d(np.corrcoef(ranks, rowvar=False))[names.index(name)]
+    return [
+        other
+        for other, r in zip(names, together, strict=True)
+        if other != name and abs(r) >= TOGETHER
+    ]
+
+
+def _warnings(found: Discovery) -> list[str]:
+    cohort, said = found.base.cohort, []
+    varying = [
+        name
+        for c, name in enumerate(cohort.covariate_names)
+        if any(np.ptp(subject.covariates[:, c]) > 0 for subject in cohort)
+    ]
+    if varying:
+        said.append(
+            f"{', '.join(varying)} change within patients: effects were looked for with first "
+            "values; the last fit follows them."
+        )
+    for one in found.choice.fit.chosen:
+        others = _collinear(found, one.covariate)
+        if others:
+            said.append(
+                f"{one.covariate} goes with {', '.join(others)} (rank correlation from "
+                f"{TOGETHER:g} on): the data can hardly tell which of them acts."
+            )
+    return said
