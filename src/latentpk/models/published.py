@@ -16,8 +16,10 @@ from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.registry import register_system
 from latentpk.kinetics.system import System
 from latentpk.kinetics.systems import is_system, parse_system
+from latentpk.kinetics.user import UserSystem
 from latentpk.models.config import CovariateConfig, Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
@@ -200,9 +202,18 @@ def structure_of(name: str) -> Structure | System:
     """The linear structure or the nonlinear system of that name.
 
     Raises:
-        InputError: Neither.
+        InputError: Neither, or a user's system that is not registered.
     """
     return parse_system(name) if is_system(name) else Structure.parse(name)
+
+
+def structure_name(given: object) -> object:
+    """The name of a structure, where a user's system may be given itself; it gets registered.
+
+    Raises:
+        InputError: See `register_system`.
+    """
+    return register_system(given) if isinstance(given, UserSystem) else given
 
 
 def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
