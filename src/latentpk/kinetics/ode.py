@@ -41,9 +41,9 @@ class Course(NamedTuple):
         area: Its integral from the first event to there [mg h/L], shape (time,).
         error: Largest error estimated of one step, relative to the amounts; above about 1e-2 the
             course was not resolved. Flows between compartments estimate none: it is 0.
-        below: What was added to hold each state at 0, as a share of its largest amount, at most 1,
-            shape (state,); above `BELOW` the equations themselves lead below 0.
-        below_at: When that share was passed [h], shape (state,); inf where it never was.
+        below: What was added to hold each state at 0, as a share of its largest amount, at most 1;
+            above `BELOW` the equations themselves lead below 0.
+        below_at: When that share was passed [h]; inf where it never was.
     """
 
     state: Float[Array, "time state"]
@@ -199,25 +199,23 @@ def course(  # noqa: PLR0913  (two of them are one model)
     end = jnp.max(time)
     found = _passed(plan, _mesh(plan, end, steps))
     state = jnp.pad(found.state[found.place], ((0, 0), (0, 1)))  # without an area, 0
-    below, below_at = _below(found, end, system.size)
     return Course(
         state=state[:, : system.size],
         concentration=found.concentration[found.place],
         area=state[:, system.size],
         error=jnp.max(jnp.where(found.time <= end, found.error, 0.0)),
-        below=below,
-        below_at=below_at,
+        **_below(found, end, system.size),
     )
 
 
-def _below(found: _Pass, end: Scalar, size: int) -> tuple[Array, Array]:
+def _below(found: _Pass, end: Scalar, size: int) -> dict[str, Array]:
     """How much was added to hold each state at 0 until `end`, and when it passed `BELOW`."""
     inside = (found.time <= end)[:, None]
     highest = jnp.max(jnp.where(inside, found.state, 0.0), axis=0)[:size]
     scale = highest + 1e-9 * jnp.max(highest) + jnp.finfo(highest.dtype).tiny
     share = jnp.cumsum(jnp.where(inside, found.added, 0.0)[:, :size] / scale, axis=0)
     first = jnp.min(jnp.where(share > BELOW, found.time[:, None], jnp.inf), axis=0)
-    return jnp.minimum(share[-1], 1.0), first
+    return {"below": jnp.minimum(share[-1], 1.0), "below_at": first}
 
 
 def _mesh(plan: _Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
@@ -366,8 +364,7 @@ def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array
     """One step of the solver, the size of its error, and what was added where it fell below 0."""
     setting, state = plan.setting, now.state
     if isinstance(setting.system, Compartmental):
-        flowed = _flowed(setting.system, now, setting.named(begin), end - begin)
-        return *flowed, jnp.zeros_like(state)
+        return _flowed(setting.system, now, setting.named(begin), end - begin)
     on = (now.turned > 0.5).astype(state.dtype)
     named = setting.named(begin)
 
@@ -388,7 +385,7 @@ def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array
 
 def _flowed(
     system: Compartmental, now: _Moving, named: Named, length: Scalar
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """One step of flows between compartments, with the area where there is one; no error."""
     inside, rest = now.state[: system.size], now.state[system.size :]
     # rounding may leave -1e-18 of a flow that ended
@@ -396,7 +393,7 @@ def _flowed(
     moved = compartmental_step(lambda y: system.rates(y, named), inside, inflow, length)
     after, area = (jnp.clip(x, 0.0, LARGEST) for x in moved)
     whole = jnp.concatenate([after, rest + system.concentration(area, named)])
-    return whole, jnp.zeros_like(whole)
+    return whole, jnp.zeros_like(whole), jnp.zeros_like(whole)
 
 
 def _piece(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:

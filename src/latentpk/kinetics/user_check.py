@@ -47,7 +47,9 @@ class _Asked(dict):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a name, noted where it is there."""
-        return self[name] if name in self else default
+        if name not in self:
+            return default
+        return self[name]
 
     def values(self) -> Any:
         """All values, which reads them all."""
@@ -270,8 +272,8 @@ def _course_problems(model: "UserSystem") -> list[Problem]:
         if below[worst, k] > BELOW and np.isfinite(at[worst, k]):
             row, amount = pairs[worst]
             found = (
-                f"state {name!r} falls below 0 at {at[worst, k]:.3g} h of a course of {amount:g} mg "
-                f"with {_listed(model.parameters, row)}"
+                f"state {name!r} falls below 0 at {at[worst, k]:.3g} h of a course of {amount:g} "
+                f"mg with {_listed(model.parameters, row)}"
             )
             rule = "Amounts stay at 0 or above it"
             mend = (
@@ -282,8 +284,13 @@ def _course_problems(model: "UserSystem") -> list[Problem]:
     lost = np.flatnonzero(~np.isfinite(error))
     if lost.size:
         row, amount = pairs[int(lost[0])]
-        found = f"a course of {amount:g} mg with {_listed(model.parameters, row)} cannot be followed"
-        rule, mend = "The derivatives stay finite along it", "Look for a ratio or a power that grows"
+        found = (
+            f"a course of {amount:g} mg with {_listed(model.parameters, row)} cannot be followed"
+        )
+        rule, mend = (
+            "The derivatives stay finite along it",
+            "Look for a ratio or a power that grows",
+        )
         told.append(_problem(model, found, rule, mend))
     return told
 

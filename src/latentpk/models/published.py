@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
-from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.registry import register_system
+from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.kinetics.user import UserSystem

@@ -45,7 +45,7 @@ UNITS = {
 }
 
 
-def unit_of(structure: Structure | System, name: str) -> str:
+def parameter_unit(structure: Structure | System, name: str) -> str:
     """Unit of a structure's parameter; of a user's system what the user said, else empty."""
     if isinstance(structure, UserEquations):
         return structure.model.units.get(name, "")
@@ -173,15 +173,17 @@ def _published(model: LatentModel, config: DistilledConfig) -> dict[str, str]:
 
 def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
     """Typical values and spread, where the latent dimensions have names."""
-    named = isinstance(config.decoder, CompartmentConfig | MechanisticConfig)
-    if not named or not isinstance(model.prior, LearnedPrior):
+    named = config.decoder
+    if not isinstance(named, CompartmentConfig | MechanisticConfig) or not isinstance(
+        model.prior, LearnedPrior
+    ):
         return {"latent dimensions": model.effects}
-    structure = structure_of(config.decoder.structure)
+    structure = structure_of(named.structure)
     names = structure.names
     factor = np.asarray(model.prior.chol())
     spread = np.sqrt(np.sum(factor**2, axis=1))
     typical = np.exp(np.asarray(model.prior.typical))
     return {"structure": str(structure)} | {
-        name: f"{value:.4g} {unit_of(structure, name)}".rstrip() + f", SD of log {sd:.3g}"
+        name: f"{value:.4g} {parameter_unit(structure, name)}".rstrip() + f", SD of log {sd:.3g}"
         for name, value, sd in zip(names, typical, spread, strict=True)
     }

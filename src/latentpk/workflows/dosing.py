@@ -20,7 +20,7 @@ from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.records.subject import Cohort
 from latentpk.workflows.averaging import Average, Pair, check_alike
-from latentpk.workflows.card import unit_of
+from latentpk.workflows.card import parameter_unit
 from latentpk.workflows.exposure import DRAWS, LEVEL, unit_of
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor
@@ -433,7 +433,11 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
                     strict=True,
                 )
             )
-            | {"typical": typical[name], "map": mode[name], "unit": unit_of(decoder.structure, name)}
+            | {
+                "typical": typical[name],
+                "map": mode[name],
+                "unit": parameter_unit(decoder.structure, name),
+            }
             for name in table.columns
         }
     return told

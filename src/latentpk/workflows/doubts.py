@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from latentpk.inference.doubts import doubts
 from latentpk.kinetics.ode import BELOW
@@ -59,4 +62,20 @@ def doubtful_courses(
 
 
 def _state(system: System, k: int) -> str:
-    return f"state {system.model.states[k]!r}" if isinstance(system, UserEquations) else f"state {k + 1}"
+    return (
+        f"state {system.model.states[k]!r}"
+        if isinstance(system, UserEquations)
+        else f"state {k + 1}"
+    )
+
+
+def doubtful_fit(model: LatentModel, records: Record, who: Sequence[str]) -> list[str]:
+    """The same of a learned model, at the middle of what its encoder says of each subject."""
+    if not isinstance(model.decoder, MechanisticDecoder):
+        return []
+    return doubtful_courses(model, records, np.asarray(_encoded(model, records)), who)
+
+
+@eqx.filter_jit
+def _encoded(model: LatentModel, records: Record) -> Float[Array, "subject effect"]:
+    return jax.lax.map(lambda record: model.encode(record).mean, jax.tree.map(jnp.asarray, records))

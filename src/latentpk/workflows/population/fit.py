@@ -13,10 +13,10 @@ from pydantic import Field, field_validator
 from latentpk.errors import InputError, Problem
 from latentpk.inference.estimation import Estimate, EstimationSettings, estimate
 from latentpk.inference.initial import measure, search
+from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.user import UserEquations
-from latentpk.kinetics.naming import canonical
 from latentpk.models.config import Frozen, ResidualKind
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import form_matrix, read_form
