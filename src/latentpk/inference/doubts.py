@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentpk.kinetics.boundary import emptied_further
+from latentpk.models.decoders.decoder import piece_at
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
+
+LOOKED = 32  # times of a course at which its equations are asked
 
 
 class Doubts(NamedTuple):
@@ -18,8 +22,9 @@ class Doubts(NamedTuple):
 
     Attributes:
         error: Largest error of a step, relative, shape (subject,); above 1e-2 is unresolved.
-        below: What was added to hold each state at 0, as a share of its largest amount, shape
-            (subject, state); above `BELOW` of `kinetics.ode` the equations lead below 0.
+        below: What was added to hold each state at 0 where its equations led below, as a share of
+            its largest amount, shape (subject, state); `BELOW` of `kinetics.ode` and less is
+            rounding.
         below_at: When that share was passed [h], shape (subject, state); inf where it never was.
     """
 
@@ -55,8 +60,15 @@ def _followed(model: LatentModel, records: Record, eps: Array) -> tuple[Array, A
     def one(item: tuple[Record, Array]) -> tuple[Array, Array, Array]:
         record, e = item
         z = model.latent(e, model.location(record), record.occasion)
-        end = jnp.max(jnp.where(record.mask, record.time, 0.0))[None]
-        found = decoder.followed(z, record.change, record.doses, end, paths=record.paths)
-        return found.error, found.below, found.below_at
+        given = (record.doses.amount > 0) | (record.doses.rate > 0)
+        first = jnp.min(jnp.where(given, record.doses.time, jnp.inf))
+        first = jnp.where(jnp.isfinite(first), first, 0.0)
+        last = jnp.max(jnp.where(record.mask, record.time, first))
+        time = jnp.linspace(first, last, LOOKED)
+        found = decoder.followed(z, record.change, record.doses, time, paths=record.paths)
+        held = decoder.parameters(z)[piece_at(time, record.change)]
+        p = decoder.system.named(held.T)
+        below = emptied_further(decoder.system, found, p, time - first)
+        return found.error, below, found.below_at
 
     return jax.lax.map(one, (records, eps))

@@ -257,7 +257,6 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
     begin = jnp.minimum(jnp.min(time), jnp.min(doses.time))
     when = jnp.clip(when, begin, jnp.max(time) + 1)  # no endless step
     ranked = jnp.lexsort((phase, order, when))
-    queries = time.shape[0]
     given = (doses.amount > 0) | (doses.rate > 0)
     first = jnp.min(jnp.where(given, doses.time, jnp.inf))
     return _Plan(
@@ -266,8 +265,8 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
         first=jnp.where(jnp.isfinite(first), first, 0.0),
         time=when[ranked],
         row=row[ranked],
-        place=jnp.argsort(ranked)[:queries],
-        corner=when[queries:],
+        place=jnp.argsort(ranked)[: time.shape[0]],
+        corner=when[time.shape[0] :],
         places=doses.time.shape[0],
     )
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.errors import InputError, Problem
+from latentpk.kinetics.boundary import emptied_further
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.ode import BELOW, course
 from latentpk.kinetics.piecewise import Pieces
@@ -306,8 +307,10 @@ def _followed(
     def one(row: Array, amount: Array) -> tuple[Array, Array, Array]:
         given = doses._replace(amount=amount * doses.amount)
         pieces = Pieces(jnp.zeros(1), row[None])
-        found = course(given, jnp.asarray(HOURS), system=system, pieces=pieces, paths=paths)
-        return found.below, found.below_at, found.error
+        hours = jnp.asarray(HOURS)
+        found = course(given, hours, system=system, pieces=pieces, paths=paths)
+        below = emptied_further(system, found, system.named(row), hours)
+        return below, found.below_at, found.error
 
     return jax.vmap(one)(rows, amounts)
 
