@@ -216,8 +216,14 @@ def structure_name(given: object) -> object:
     return register_system(given) if isinstance(given, UserSystem) else given
 
 
-def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
+def published_decoder(
+    name: str, *, per_dose: bool = False
+) -> CompartmentDecoder | MechanisticDecoder:
     """The decoder of a structure's name: closed forms where it is linear.
+
+    Args:
+        name: Of the structure.
+        per_dose: Whether each dose keeps the absorption it had at its TIME; linear ones only.
 
     Raises:
         InputError: An unknown structure.
@@ -225,7 +231,7 @@ def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
     structure = structure_of(name)
     if isinstance(structure, System):
         return MechanisticDecoder(structure)
-    return CompartmentDecoder(structure)
+    return CompartmentDecoder(structure, per_dose)
 
 
 def log_typical(

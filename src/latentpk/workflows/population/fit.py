@@ -18,6 +18,7 @@ from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.config import Frozen, ResidualKind
+from latentpk.models.decoders.compartment import ABSORPTION
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import form_matrix, read_form
 from latentpk.models.population import PopulationConfig, PopulationPrior, build_population
@@ -45,6 +46,8 @@ class PopfitSettings(Frozen):
         structure: Such as "1c-oral", a nonlinear system's name, a `UserSystem`, or "auto".
         parameters: Names the structure is given by; None for clearances and volumes.
         effects: Of covariates, such as "ka~WT,v~WT".
+        dose_covariates: Columns among these effects that say something of a dose, valued on its
+            record, such as FED: they change how it is absorbed, and nothing of other doses.
         error: Formula of the residual error.
         omega: Whether random effects are correlated.
         varying: Parameters that vary between patients; None for all.
@@ -58,6 +61,7 @@ class PopfitSettings(Frozen):
     structure: str = "auto"
     parameters: tuple[str, ...] | None = None
     effects: str | None = None
+    dose_covariates: tuple[str, ...] = ()
     error: ResidualKind = "combined2"
     omega: Literal["diagonal", "full"] = "diagonal"
     varying: tuple[str, ...] | None = None
@@ -202,8 +206,32 @@ def make_config(cohort: Cohort, settings: PopfitSettings) -> PopulationConfig:
         omega=settings.omega,
         terms=terms_for(effects, parameters, cohort),
         covariates=cohort.covariate_names,
+        dose_covariates=_of_doses(settings, effects, linear=isinstance(structure, Structure)),
         residual=settings.error,
     )
+
+
+def _of_doses(
+    settings: PopfitSettings, effects: tuple[Asked, ...], *, linear: bool
+) -> tuple[str, ...]:
+    """Columns that belong to doses, each with an effect on absorption and on nothing else."""
+    where, problems = "dose_covariates", []
+    for name in settings.dose_covariates:
+        changed = [one.parameter for one in effects if one.covariate == name]
+        if not changed:
+            rule, mend = "A covariate of a dose has an effect", f"Add one, such as ka~{name}"
+            problems.append(Problem(where, f"{name} has none", rule, mend))
+        for parameter in changed:
+            if parameter not in ABSORPTION:
+                rule = f"It changes how a dose is absorbed: {', '.join(ABSORPTION)}"
+                mend = "Leave out the effect, or let it be a covariate of the patient"
+                problems.append(Problem(where, f"{parameter}~{name}", rule, mend))
+    if settings.dose_covariates and not linear:
+        rule, mend = "Doses add up in linear structures alone", "Choose one, or leave it out"
+        problems.append(Problem(where, f"structure {settings.structure}", rule, mend))
+    if problems:
+        raise InputError(problems, source="the effects")
+    return settings.dose_covariates
 
 
 def _some(
