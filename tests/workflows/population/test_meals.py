@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from latentpk import read_nonmem
 from latentpk.errors import InputError
 from latentpk.workflows.population.fit import (
     PopfitSettings,
@@ -47,7 +48,13 @@ def predicted(asked, frame):
     return typical_predictions(starting_model(config, records, asked), records)[:, : len(HOURS)]
 
 
-@pytest.mark.parametrize("level", [None, 0])  # what the levels' rows say of meals is not asked
+def test_a_cohort_must_have_been_read_so():
+    cohort = read_nonmem(table(), covariates=["FED"])
+    with pytest.raises(InputError, match="dose_covariates"):
+        make_config(cohort, settings())
+
+
+@pytest.mark.parametrize("level", [None, 0, 1])  # what the levels' rows say of meals is not asked
 def test_a_meal_acts_on_its_own_dose(level):
     asked = settings()
     found = predicted(asked, table(level=level))

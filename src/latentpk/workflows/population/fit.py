@@ -126,12 +126,14 @@ def read_cohort(
     if isinstance(source, Cohort):
         return source
     columns = tuple(dict.fromkeys(one.covariate for one in effects))
+    given = tuple(name for name in settings.dose_covariates if name in columns)
     keep: dict[str, Any] = {} if settings.error == "lognormal" else {"negative": "keep"}
     return read_nonmem(
         source,
         covariates=columns,
         purpose="fit",
         occasions=() if settings.iov else None,
+        dose_covariates=given,
         progress=progress,
         **(keep | reading),
     )
@@ -206,13 +208,15 @@ def make_config(cohort: Cohort, settings: PopfitSettings) -> PopulationConfig:
         omega=settings.omega,
         terms=terms_for(effects, parameters, cohort),
         covariates=cohort.covariate_names,
-        dose_covariates=_of_doses(settings, effects, linear=isinstance(structure, Structure)),
+        dose_covariates=_of_doses(
+            settings, effects, cohort, linear=isinstance(structure, Structure)
+        ),
         residual=settings.error,
     )
 
 
 def _of_doses(
-    settings: PopfitSettings, effects: tuple[Asked, ...], *, linear: bool
+    settings: PopfitSettings, effects: tuple[Asked, ...], cohort: Cohort, *, linear: bool
 ) -> tuple[str, ...]:
     """Columns that belong to doses, each with an effect on absorption and on nothing else."""
     where, problems = "dose_covariates", []
@@ -221,6 +225,10 @@ def _of_doses(
         if not changed:
             rule, mend = "A covariate of a dose has an effect", f"Add one, such as ka~{name}"
             problems.append(Problem(where, f"{name} has none", rule, mend))
+        elif name not in cohort.dose_covariates:
+            rule = "It is read on the records of doses alone"
+            mend = f"Read the table with read_nonmem(..., dose_covariates=[{name!r}])"
+            problems.append(Problem(where, f"{name} was read on all records", rule, mend))
         for parameter in changed:
             if parameter not in ABSORPTION:
                 rule = f"It changes how a dose is absorbed: {', '.join(ABSORPTION)}"
