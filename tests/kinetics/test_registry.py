@@ -1,5 +1,6 @@
 """A user's system is found by its name, and no other equations take its place."""
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -51,6 +52,15 @@ def test_equations_that_only_look_the_same_are_refused():
     register_system(bolus(first_order, "looks"))
     with pytest.raises(InputError, match="another name"):
         register_system(bolus(late, "looks"))
+
+
+def test_a_cell_that_runs_again_is_the_same_system():
+    def cell():
+        return lambda states, p, inputs: [-p["ke"] * jax.nn.relu(states["central"])]
+
+    once, again = (bolus(cell(), "cell") for _ in range(2))
+    assert once != again
+    assert register_system(once) == register_system(again)
 
 
 def test_what_is_not_registered_is_told_with_the_mend():

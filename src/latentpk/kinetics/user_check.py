@@ -6,6 +6,7 @@ its slopes too. Last, doses are followed with the same parameters, and no state 
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -101,7 +102,8 @@ def written(model: "UserSystem") -> str:
 
     sizes = jnp.ones(system.size), jnp.ones(len(system.names)), jnp.ones(())
     closed = jax.make_jaxpr(every)(*sizes)
-    return f"{closed} {[np.asarray(x).tolist() for x in closed.consts]}"
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(closed))  # where a function lies says nothing
+    return f"{text} {[np.asarray(x).tolist() for x in closed.consts]}"
 
 
 def _shape_problems(model: "UserSystem") -> list[Problem]:
