@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         PosteriorWarning,
         Problem,
     )
+    from latentpk.kinetics.registry import register_system
+    from latentpk.kinetics.user import DoseInto, UserSystem
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.nano.model import NanoModel
     from latentpk.workflows.predictor import open_predictor
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArtifactError",
     "ConvergenceError",
+    "DoseInto",
     "DoseLimitWarning",
     "DoseOptions",
     "ExtrapolationWarning",
@@ -44,22 +47,27 @@ __all__ = [
     "Practice",
     "Problem",
     "ProfileVAE",
+    "UserSystem",
     "__version__",
     "open_predictor",
     "parse_target",
     "read_nonmem",
     "recommend",
+    "register_system",
 ]
 
 _HOME = dict.fromkeys(__all__, "latentpk.errors") | {
     "DoseOptions": "latentpk.dosing.judge",
+    "DoseInto": "latentpk.kinetics.user",
     "NanoModel": "latentpk.workflows.nano.model",
     "Practice": "latentpk.dosing.regimen",
     "ProfileVAE": "latentpk.workflows.profile",
+    "UserSystem": "latentpk.kinetics.user",
     "open_predictor": "latentpk.workflows.predictor",
     "parse_target": "latentpk.dosing.target",
     "recommend": "latentpk.dosing.recommend",
     "read_nonmem": "latentpk.records.nonmem",
+    "register_system": "latentpk.kinetics.registry",
 }
 
 

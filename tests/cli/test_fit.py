@@ -28,6 +28,14 @@ def test_settings_reach_the_model_and_the_folder_is_named_last(latentpk, clinic,
     assert asked["checkpoint"] == tmp_path / "clinic.model.partial"
 
 
+def test_a_nonlinear_structure_begins_where_it_is_told(latentpk, clinic, tmp_path):
+    what = ("--decoder", "mechanistic", "--structure", "1c-mm-iv", "--initial", "vmax=20,km=5,V=40")
+    assert latentpk("fit", clinic, "--out", tmp_path / "m", *what).exit_code == 0
+    settings = latentpk.asked()["settings"]
+    assert settings["structure"] == "1c-mm-iv"
+    assert settings["initial"] == {"vmax": 20.0, "km": 5.0, "v1": 40.0}
+
+
 def test_defaults_leave_the_choices_to_the_model(latentpk, clinic, tmp_path):
     assert latentpk("fit", clinic, "--out", tmp_path / "m").exit_code == 0
     assert latentpk.asked()["settings"] == {
@@ -38,7 +46,9 @@ def test_defaults_leave_the_choices_to_the_model(latentpk, clinic, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["auto", "compartment", "kernel", "neural-ode", "hybrid", "grid"])
+@pytest.mark.parametrize(
+    "name", ["auto", "compartment", "mechanistic", "kernel", "neural-ode", "hybrid", "grid"]
+)
 def test_every_decoder_can_be_asked_for(latentpk, clinic, tmp_path, name):
     assert latentpk("fit", clinic, "--out", tmp_path / "m", "--decoder", name).exit_code == 0
     asked = latentpk.asked()["settings"]["decoder"]

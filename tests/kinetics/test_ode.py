@@ -14,7 +14,7 @@ import pytest
 from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
-from latentpk.kinetics.ode import course
+from latentpk.kinetics.ode import BELOW, course
 from latentpk.kinetics.piecewise import Pieces, piecewise_concentration
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import Inputs, Windows
@@ -70,6 +70,7 @@ def test_courses_agree_with_the_reference_table(number, steps, tolerance):
         got = column(found, output, parameters[1])
         np.testing.assert_allclose(got, value, rtol=tolerance, atol=1e-12, err_msg=output)
         assert float(found.error) < 0.05
+        assert float(found.below.max()) < 0.1 * BELOW
 
 
 SYSTEMS = {

@@ -54,9 +54,18 @@ def fit(
     structure: Annotated[
         str,
         typer.Option(
-            metavar="auto|1c-iv|1c-oral|2c-iv|...", help="Compartment model of that decoder."
+            metavar="auto|1c-iv|1c-oral|2c-iv|1c-mm-oral|...",
+            help="Compartment model of that decoder, or a nonlinear one.",
         ),
     ] = "auto",
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="vmax=20,km=5,v=40,...",
+            help="Where the parameters of a nonlinear structure begin.",
+            show_default=False,
+        ),
+    ] = None,
     route: Annotated[
         Route, typer.Option(help="Where doses go that the file leaves open.")
     ] = Route.AUTO,
@@ -100,7 +109,7 @@ def fit(
     """
     replaced = check_folder(out)
     if start_from is not None:
-        _check_options(covariates, decoder, structure, route)
+        _check_options(covariates, decoder, structure, route, initial)
     elif renal is Renal.CARD:
         raise InputError("--renal card: a fit has no card yet. Name a formula.")
     computed = derivation(
@@ -117,6 +126,7 @@ def fit(
         _adapt(console, (start_from, data, out), cohort_of, (epochs, seed), partial)
         return
     from latentpk.records.nonmem import read_nonmem
+    from latentpk.workflows.population.asked import parse_initial
     from latentpk.workflows.profile import ProfileVAE
 
     with console.progress() as progress:
@@ -137,6 +147,8 @@ def fit(
     settings["route"] = route.value
     if epochs is not None:
         settings["epochs"] = epochs
+    if initial is not None:
+        settings["initial"] = parse_initial(initial)
     model = ProfileVAE(**settings, seed=seed)
     with console.progress() as progress:
         model.fit(cohort, progress=progress, checkpoint=partial)
@@ -175,13 +187,16 @@ def _adapt(
     console.say(str(out))
 
 
-def _check_options(covariates: str | None, decoder: Decoder, structure: str, route: Route) -> None:
+def _check_options(
+    covariates: str | None, decoder: Decoder, structure: str, route: Route, initial: str | None
+) -> None:
     """Refuse what the source has decided already, before anything is read."""
     given = {
         "--covariates": covariates is not None,
         "--decoder": decoder is not Decoder.AUTO,
         "--structure": structure != "auto",
         "--route": route is not Route.AUTO,
+        "--initial": initial is not None,
     }
     clashing = [name for name, there in given.items() if there]
     if clashing:

@@ -14,6 +14,7 @@ class Decoder(StrEnum):
 
     AUTO = "auto"
     COMPARTMENT = "compartment"
+    MECHANISTIC = "mechanistic"
     KERNEL = "kernel"
     NEURAL_ODE = "neural-ode"
     HYBRID = "hybrid"

@@ -107,6 +107,15 @@ def popfit(
             show_default=False,
         ),
     ] = None,
+    dose_covariates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FED,...",
+            help="Of the effects' covariates, what is said of a dose on its record: it changes ka, "
+            "alag or f of that dose.",
+            show_default=False,
+        ),
+    ] = None,
     method: Annotated[
         Method,
         typer.Option(
@@ -158,6 +167,7 @@ def popfit(
         structure=structure,
         parameters=names_of(parameters),
         effects=effects,
+        dose_covariates=names_of(dose_covariates) or (),
         error=error.value,
         omega=omega.value,
         varying=names_of(varying),

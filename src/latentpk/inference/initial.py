@@ -1,5 +1,6 @@
 """Where training starts: a forward-only random search on the pooled levels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from latentpk.errors import InputError
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
@@ -16,6 +18,7 @@ from latentpk.models.decoders.decoder import LOG_BOUND
 from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
@@ -76,7 +79,15 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
 
     Returns:
         The model with a typical patient that fits the pooled levels.
+
+    Raises:
+        InputError: A nonlinear system, of which nothing is known; see `place_at`.
     """
+    if isinstance(model.decoder, MechanisticDecoder):
+        raise InputError(
+            f"{model.decoder.structure} is nonlinear: nothing tells where its parameters begin. "
+            "Give a typical value of each with initial={...}."
+        )
     if isinstance(model.decoder, CompartmentDecoder):
         best = search(model.decoder.structure, records, scales, seed)
         return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(best))
@@ -95,6 +106,12 @@ def place(model: LatentModel, records: Record, scales: Scales, seed: int) -> Lat
 
     start = jnp.full_like(last(model), np.log(scales.level / scales.dose))
     return eqx.tree_at(last, model, start)
+
+
+def place_at(model: LatentModel, typical: Mapping[str, float]) -> LatentModel:
+    """Begin with a typical patient of these parameters, natural scale, in the decoder's order."""
+    values = np.log(list(typical.values()))
+    return eqx.tree_at(lambda m: m.prior.typical, model, jnp.asarray(values))
 
 
 def largest(structure: Structure) -> Structure:

@@ -28,6 +28,7 @@ STEPS = 16  # mesh points for each place of a dose ...
 AT_LEAST = 96  # ... and for the whole course
 SPARED = 3  # of so many where amounts flow between compartments: one step crosses slow changes
 LARGEST = 1e12  # an amount no body holds: a course that passes it is cut there
+BELOW = 1e-3  # share of a state's largest amount by which rounding and steps may miss 0
 FAINT = 1e-2  # of a state's largest amount so far; below it, errors count relative to this
 
 
@@ -40,12 +41,17 @@ class Course(NamedTuple):
         area: Its integral from the first event to there [mg h/L], shape (time,).
         error: Largest error estimated of one step, relative to the amounts; above about 1e-2 the
             course was not resolved. Flows between compartments estimate none: it is 0.
+        below: What was added to hold each state at 0, as a share of its largest amount, at most 1;
+            above `BELOW` the equations themselves lead below 0.
+        below_at: When that share was passed [h]; inf where it never was.
     """
 
     state: Float[Array, "time state"]
     concentration: Float[Array, " time"]
     area: Float[Array, " time"]
     error: Scalar
+    below: Float[Array, " state"]
+    below_at: Float[Array, " state"]
 
 
 class _Entries(NamedTuple):
@@ -136,6 +142,7 @@ class _Pass(NamedTuple):
 
     time: Float[Array, " step"]
     error: Float[Array, " step"]
+    added: Float[Array, "step state"]
     meshed: Float[Array, " step"]
     place: Int[Array, " query"]
     state: Float[Array, "step state"]
@@ -197,7 +204,18 @@ def course(  # noqa: PLR0913  (two of them are one model)
         concentration=found.concentration[found.place],
         area=state[:, system.size],
         error=jnp.max(jnp.where(found.time <= end, found.error, 0.0)),
+        **_below(found, end, system.size),
     )
+
+
+def _below(found: _Pass, end: Scalar, size: int) -> dict[str, Array]:
+    """How much was added to hold each state at 0 until `end`, and when it passed `BELOW`."""
+    inside = (found.time <= end)[:, None]
+    highest = jnp.max(jnp.where(inside, found.state, 0.0), axis=0)[:size]
+    scale = highest + 1e-9 * jnp.max(highest) + jnp.finfo(highest.dtype).tiny
+    share = jnp.cumsum(jnp.where(inside, found.added, 0.0)[:, :size] / scale, axis=0)
+    first = jnp.min(jnp.where(share > BELOW, found.time[:, None], jnp.inf), axis=0)
+    return {"below": jnp.minimum(share[-1], 1.0), "below_at": first}
 
 
 def _mesh(plan: _Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
@@ -239,7 +257,6 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
     begin = jnp.minimum(jnp.min(time), jnp.min(doses.time))
     when = jnp.clip(when, begin, jnp.max(time) + 1)  # no endless step
     ranked = jnp.lexsort((phase, order, when))
-    queries = time.shape[0]
     given = (doses.amount > 0) | (doses.rate > 0)
     first = jnp.min(jnp.where(given, doses.time, jnp.inf))
     return _Plan(
@@ -248,8 +265,8 @@ def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Pl
         first=jnp.where(jnp.isfinite(first), first, 0.0),
         time=when[ranked],
         row=row[ranked],
-        place=jnp.argsort(ranked)[:queries],
-        corner=when[queries:],
+        place=jnp.argsort(ranked)[: time.shape[0]],
+        corner=when[time.shape[0] :],
         places=doses.time.shape[0],
     )
 
@@ -309,9 +326,9 @@ def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
 
     def step(
         now: _Moving, event: tuple[Array, Array, Array]
-    ) -> tuple[_Moving, tuple[Array, Array, Array]]:
+    ) -> tuple[_Moving, tuple[Array, Array, Array, Array]]:
         start, stop, row = event
-        state, wrong = _moved(plan, now, start, stop)
+        state, wrong, added = _moved(plan, now, start, stop)
         highest = jnp.maximum(now.highest, state)
         error = jnp.max(wrong / (state + FAINT * highest + jnp.finfo(state.dtype).tiny))
         named, change = setting.named(stop), jax.tree.map(lambda x: x[row], plan.change)
@@ -320,15 +337,15 @@ def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
             state = jnp.where(emptied, setting.start(named), state)
         state = state + change.gain
         after = _Moving(state, highest, now.flow + change.flow, now.turned + change.turn)
-        return after, (state, setting.system.concentration(state, named), error)
+        return after, (state, setting.system.concentration(state, named), error, added)
 
     origin = setting.start(setting.named(time[0]))
     still = jnp.zeros_like(plan.change.flow[0])
     begun = _Moving(origin, jnp.zeros_like(origin), still, jnp.zeros_like(plan.first))
     light = jax.checkpoint(step, prevent_cse=False)  # slopes keep no stage of any step
-    state, concentration, error = jax.lax.scan(light, begun, (begin, time, row))[1]
+    state, concentration, error, added = jax.lax.scan(light, begun, (begin, time, row))[1]
     meshed = jnp.zeros_like(time).at[at_mesh].set(1.0)
-    return _Pass(time, error, meshed, at_event[plan.place], state, concentration)
+    return _Pass(time, error, added, meshed, at_event[plan.place], state, concentration)
 
 
 def _merged(plan: _Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Array, Array]:
@@ -342,8 +359,8 @@ def _merged(plan: _Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Ar
     return time, nothing.at[at_event].set(plan.row), at_event, at_mesh
 
 
-def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array]:
-    """One step of the solver, and the size of its error."""
+def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array, Array]:
+    """One step of the solver, the size of its error, and what was added where it fell below 0."""
     setting, state = plan.setting, now.state
     if isinstance(setting.system, Compartmental):
         return _flowed(setting.system, now, setting.named(begin), end - begin)
@@ -360,13 +377,14 @@ def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array
 
     after, wrong = rosenbrock_step(slope, begin, state, end - begin)
     sound = jnp.isfinite(after)
+    added = jnp.where(sound, jnp.maximum(-after, 0.0), 0.0)
     after = jnp.where(sound, jnp.clip(after, 0.0, LARGEST), state)
-    return after, jnp.where(sound, jnp.abs(wrong), jnp.inf)
+    return after, jnp.where(sound, jnp.abs(wrong), jnp.inf), added
 
 
 def _flowed(
     system: Compartmental, now: _Moving, named: Named, length: Scalar
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array, Array]:
     """One step of flows between compartments, with the area where there is one; no error."""
     inside, rest = now.state[: system.size], now.state[system.size :]
     # rounding may leave -1e-18 of a flow that ended
@@ -374,7 +392,7 @@ def _flowed(
     moved = compartmental_step(lambda y: system.rates(y, named), inside, inflow, length)
     after, area = (jnp.clip(x, 0.0, LARGEST) for x in moved)
     whole = jnp.concatenate([after, rest + system.concentration(area, named)])
-    return whole, jnp.zeros_like(whole)
+    return whole, jnp.zeros_like(whole), jnp.zeros_like(whole)
 
 
 def _piece(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:

@@ -13,13 +13,14 @@ from jaxtyping import Array, Float
 from latentpk.errors import InputError
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.registry import is_users, users_system
 from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
 
 State = Float[Array, " state"]
 KNOWN = (
     "1c-mm or 2c-mm, then perhaps -cl (a linear clearance beside), perhaps -inh (Vmax falls with "
     "time), then -iv, -oral or -oral-lag, oral ones perhaps with -f; tmdd, tmdd-equilibrium, ehc, "
-    "ehc-binding, transit1 to transit9, dual-absorption"
+    "ehc-binding, transit1 to transit9, dual-absorption, and user:NAME of a registered UserSystem"
 )
 _MM = re.compile(r"([12])c-mm(-cl)?(-inh)?-(iv|oral|oral-lag)(-f)?")
 
@@ -28,18 +29,20 @@ def parse_system(text: str) -> System:
     """The system of that name.
 
     Args:
-        text: One of `KNOWN`.
+        text: One of `KNOWN`, or a registered system's name.
 
     Returns:
         The system; `str` gives the name back.
 
     Raises:
-        InputError: An unknown name.
+        InputError: An unknown name, or a user's system that is not registered.
 
     Example:
         >>> parse_system("1c-mm-cl-oral").names
         ('vmax', 'km', 'cl', 'v1', 'ka')
     """
+    if is_users(text):
+        return users_system(text)
     if (match := _MM.fullmatch(text)) and not (match[4] == "iv" and match[5]):
         return MichaelisMenten(
             compartments=int(match[1]),
@@ -57,13 +60,13 @@ def parse_system(text: str) -> System:
 
 
 def is_system(text: str) -> bool:
-    """Whether that is the name of a system.
+    """Whether that is the name of a system, a user's among them, registered or not.
 
     Example:
         >>> is_system("tmdd"), is_system("2c-iv")
         (True, False)
     """
-    known = text in _SINGLE or re.fullmatch(r"transit([1-9])", text)
+    known = text in _SINGLE or is_users(text) or re.fullmatch(r"transit([1-9])", text)
     match = _MM.fullmatch(text)
     return bool(known or (match and not (match[4] == "iv" and match[5])))
 

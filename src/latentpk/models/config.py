@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.systems import KNOWN, is_system
+from latentpk.kinetics.systems import KNOWN, is_system, parse_system
 
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
 CovariateKind = Literal["continuous", "binary", "categorical"]
@@ -61,7 +61,11 @@ class CompartmentConfig(Frozen):
 
 
 class MechanisticConfig(Frozen):
-    """z holds the logarithms of a nonlinear system's parameters."""
+    """z holds the logarithms of a nonlinear system's parameters.
+
+    A user's system is named with the digest of its equations, so that no others take their place;
+    it must be registered wherever the model is opened.
+    """
 
     name: Literal["mechanistic"] = "mechanistic"
     structure: str
@@ -71,7 +75,7 @@ class MechanisticConfig(Frozen):
     def _known(cls, structure: str) -> str:
         if not is_system(structure):
             raise ValueError(f"{structure!r} is no nonlinear structure. Known are {KNOWN}.")
-        return structure
+        return str(parse_system(structure))
 
 
 class KernelConfig(Frozen):

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from latentpk.errors import InputError, Problem
+from latentpk.kinetics.naming import canonical
 
-ALIASES = {"v": "v1", "q": "q2", "vp": "v2", "tlag": "alag", "lag": "alag", "k10": "ke", "k": "ke"}
 # structure's name: other name it may be computed from, and the (name, power) pairs that do it
 INSTEAD = {
     "cl": ("ke", (("ke", 1), ("v1", 1))),
@@ -28,16 +28,6 @@ UNITS = {
     "cl": "L/h", "q2": "L/h", "q3": "L/h", "v1": "L", "v2": "L", "v3": "L", "ka": "1/h",
     "alag": "h", "f": "1", "ke": "1/h", "k12": "1/h", "k21": "1/h", "k13": "1/h", "k31": "1/h",
 }  # fmt: skip
-
-
-def canonical(name: str) -> str:
-    """The name as the code writes it: v is v1, q is q2, tlag is alag.
-
-    Example:
-        >>> canonical("V"), canonical("Tlag")
-        ('v1', 'alag')
-    """
-    return ALIASES.get(name.lower(), name.lower())
 
 
 def read_form(
@@ -64,7 +54,7 @@ def read_form(
         return names
     form = tuple(canonical(name) for name in asked)
     problems = []
-    allowed = {name: {name, INSTEAD[name][0]} if name in INSTEAD else {name} for name in names}
+    allowed = {name: {name} | _instead(name, names) for name in names}
     known = {one for own in allowed.values() for one in own}
     rule = "The structure takes " + ", ".join(
         " or ".join(sorted(own, key=lambda one: one != name)) for name, own in allowed.items()
@@ -79,6 +69,13 @@ def read_form(
     if problems:
         raise InputError(problems, source="the parameters")
     return form
+
+
+def _instead(name: str, names: tuple[str, ...]) -> set[str]:
+    """The other name a parameter may be computed from, where its parts are the structure's."""
+    other, parts = INSTEAD.get(name, ("", ()))
+    there = other not in names and all(part in (*names, other) for part, _ in parts)
+    return {other} if other and there else set()
 
 
 def form_matrix(

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import Frozen, ResidualKind
+from latentpk.models.decoders.compartment import ABSORPTION
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import form_matrix, read_form
 from latentpk.models.prior import Prior
@@ -90,6 +91,8 @@ class PopulationConfig(Frozen):
         omega: Whether patients' effects are correlated.
         terms: Effects of covariates.
         covariates: Columns, in the order of the records.
+        dose_covariates: Those of them that say something of a dose, valued on its record: they
+            change its absorption (ka, alag, f) alone, until all of it is absorbed.
         residual: Formula of the error.
         floor: Least SD of a measurement [mg/L], which matters where the prediction is 0.
     """
@@ -101,6 +104,7 @@ class PopulationConfig(Frozen):
     omega: Literal["diagonal", "full"] = "diagonal"
     terms: tuple[Term, ...] = ()
     covariates: tuple[str, ...] = ()
+    dose_covariates: tuple[str, ...] = ()
     residual: ResidualKind = "combined2"
     floor: float = Field(default=1e-9, gt=0)
 
@@ -114,6 +118,13 @@ class PopulationConfig(Frozen):
             raise ValueError(f"effects on unknown parameters {sorted(unknown)}")
         if lacking := {term.covariate for term in self.terms} - set(self.covariates):
             raise ValueError(f"effects of unknown covariates {sorted(lacking)}")
+        if unknown := set(self.dose_covariates) - set(self.covariates):
+            raise ValueError(f"unknown covariates of doses {sorted(unknown)}")
+        if self.dose_covariates and not self.linear:
+            raise ValueError("covariates of doses need a linear structure: doses add up there")
+        told = {t.parameter for t in self.terms if t.covariate in self.dose_covariates}
+        if wrong := told - set(ABSORPTION):
+            raise ValueError(f"covariates of doses change {ABSORPTION}, not {sorted(wrong)}")
         return self
 
     @property
@@ -244,4 +255,5 @@ def build_population(
         kind=config.residual,
         floor=config.floor,
     )
-    return LatentModel(prior, published_decoder(config.structure), residual, encoder=None)
+    decoder = published_decoder(config.structure, per_dose=bool(config.dose_covariates))
+    return LatentModel(prior, decoder, residual, encoder=None)

@@ -15,9 +15,11 @@ from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
+from latentpk.kinetics.registry import register_system
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.systems import is_system, parse_system
+from latentpk.kinetics.user import UserSystem
 from latentpk.models.config import CovariateConfig, Frozen, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
@@ -200,13 +202,28 @@ def structure_of(name: str) -> Structure | System:
     """The linear structure or the nonlinear system of that name.
 
     Raises:
-        InputError: Neither.
+        InputError: Neither, or a user's system that is not registered.
     """
     return parse_system(name) if is_system(name) else Structure.parse(name)
 
 
-def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
+def structure_name(given: object) -> object:
+    """The name of a structure, where a user's system may be given itself; it gets registered.
+
+    Raises:
+        InputError: See `register_system`.
+    """
+    return register_system(given) if isinstance(given, UserSystem) else given
+
+
+def published_decoder(
+    name: str, *, per_dose: bool = False
+) -> CompartmentDecoder | MechanisticDecoder:
     """The decoder of a structure's name: closed forms where it is linear.
+
+    Args:
+        name: Of the structure.
+        per_dose: Whether each dose keeps the absorption it had at its TIME; linear ones only.
 
     Raises:
         InputError: An unknown structure.
@@ -214,7 +231,7 @@ def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
     structure = structure_of(name)
     if isinstance(structure, System):
         return MechanisticDecoder(structure)
-    return CompartmentDecoder(structure)
+    return CompartmentDecoder(structure, per_dose)
 
 
 def log_typical(

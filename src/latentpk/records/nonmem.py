@@ -14,11 +14,12 @@ from latentpk.records.definition import Derive, parse_derive
 from latentpk.records.derive import Plan, add_inputs, compute, final_columns, make_plan, report
 from latentpk.records.doses import expand_doses, note_repeated, read_doses
 from latentpk.records.elapsed import ELAPSED, add_elapsed, first_doses
-from latentpk.records.events import read_events
+from latentpk.records.events import Events, read_events
 from latentpk.records.findings import Findings
 from latentpk.records.interpolation import Pieces, Rule, interpolate
 from latentpk.records.levels import read_levels, tables
 from latentpk.records.occasions import cut, read_occasions
+from latentpk.records.of_doses import keep_of_doses
 from latentpk.records.options import Options
 from latentpk.records.renal import read_renal
 from latentpk.records.route import read_route
@@ -49,6 +50,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     derive: Mapping[str, Any] | Derive | None = None,
     occasions: Sequence[float] | None = None,
     elapsed: Sequence[float] | None = None,
+    dose_covariates: Sequence[str] = (),
     max_bytes: int = MAX_BYTES,
     progress: Progress | None = None,
 ) -> Cohort:
@@ -81,6 +83,8 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
             after the first dose at which one begins where the file has no OCC, () for one occasion
             in all; None does not look at OCC.
         elapsed: Adds the covariate TAFD, hours since the first dose, which steps at these hours.
+        dose_covariates: Covariates that say something of a dose, such as FED: read on the records
+            of doses alone, each of which must have them, and held until the next dose.
         max_bytes: Size of a file above which nothing is read.
         progress: Called with (done, total, label).
 
@@ -93,6 +97,7 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
     options = Options(
         covariates, interpolation, ties, impute, medians, dvid, route, blq, negative,
         condition_until, purpose, derive, occasions, elapsed,
+        tuple(name.strip().upper() for name in dose_covariates),
     )  # fmt: skip
     options.check()
     tell = progress or (lambda done, total, label: None)
@@ -116,7 +121,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     depot = read_route(findings, records, events=events, measured=measured, route=options.route)
     note_repeated(findings, events, clock, records)
     plan = make_plan(findings, options.covariates, parse_derive(options.derive))
-    covariates, pieces = _covariates(findings, units, clock, options, plan)
+    covariates, pieces = _covariates(findings, units, (clock, events), options, plan)
     pieces = cut(pieces, occasions)
     if options.elapsed is not None:
         first = first_doses(findings, clock, events)
@@ -164,22 +169,25 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         derive=plan.used,
         computed=plan.sentences(),
         occasional=options.occasions is not None,
+        dose_covariates=options.dose_covariates,
     )
 
 
 def _covariates(
-    findings: Findings, units: Units, clock: Clock, options: Options, plan: Plan
+    findings: Findings, units: Units, when: tuple[Clock, Events], options: Options, plan: Plan
 ) -> tuple[tuple[tuple[str, ...], tuple[Kind, ...]], Pieces]:
     """Names, kinds and pieces of the covariates, read or computed."""
     columns = read_covariates(findings, units, asked=plan.plain, purpose=options.purpose)
+    columns = keep_of_doses(findings, columns, options.dose_covariates, *when)
     names, kinds = final_columns(columns, plan)
     inputs = add_inputs(findings, units, columns, plan)
-    rule = Rule(options.interpolation, options.impute, options.medians, options.condition_until)
+    given, until = options.dose_covariates, options.condition_until
+    rule = Rule(options.interpolation, options.impute, options.medians, until, given)
 
     def computed(values: np.ndarray) -> np.ndarray:
         return compute(inputs.names, names, plan, values)
 
-    pieces = interpolate(findings, inputs, clock, rule, computed)
+    pieces = interpolate(findings, inputs, when[0], rule, computed)
     report(findings, units, plan, names, pieces.values, purpose=options.purpose)
     return (names, kinds), pieces
 

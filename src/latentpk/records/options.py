@@ -38,6 +38,7 @@ class Options:
     derive: Mapping[str, Any] | Derive | None = None
     occasions: Sequence[float] | None = None
     elapsed: Sequence[float] | None = None
+    dose_covariates: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise InputError for a choice that there is not."""

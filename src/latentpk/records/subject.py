@@ -207,6 +207,7 @@ class Cohort:
         derive: How covariates were computed, None where none was.
         computed: The same as sentences, one for each such covariate.
         occasional: Whether occasions were looked for, as a model asks whose patients vary so.
+        dose_covariates: Covariates that were read on the records of doses alone.
     """
 
     subjects: tuple[Subject, ...]
@@ -221,6 +222,7 @@ class Cohort:
     derive: Derive | None = None
     computed: tuple[str, ...] = ()
     occasional: bool = False
+    dose_covariates: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.subjects)

@@ -10,6 +10,7 @@ from latentpk.inference.departure import BetweenSites, Departure
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.published import PublishedPrior
@@ -133,5 +134,6 @@ def _names(model: LatentModel) -> tuple[str, ...]:
     prior, decoder = model.prior, model.decoder
     if isinstance(prior, PublishedPrior):
         return prior.population.names
-    assert isinstance(decoder, CompartmentDecoder)  # noqa: S101 - a learned one has names there
-    return decoder.structure.names
+    if isinstance(decoder, CompartmentDecoder | MechanisticDecoder):
+        return decoder.structure.names
+    raise TypeError("a learned one has names there")

@@ -11,12 +11,14 @@ import numpy as np
 from latentpk import __version__
 from latentpk.inference.training import TrainingHistory
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.kinetics.user import UserEquations
 from latentpk.library.card import LibraryModel
-from latentpk.models.config import CompartmentConfig, ModelConfig
+from latentpk.models.config import CompartmentConfig, MechanisticConfig, ModelConfig
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
-from latentpk.models.published import PublishedPrior
+from latentpk.models.published import PublishedPrior, structure_of
 from latentpk.models.residual import FORMULAS
 from latentpk.records.subject import Cohort
 
@@ -41,6 +43,13 @@ UNITS = {
     "fodds": "(odds)",
     **dict.fromkeys(("vinh", "fa"), "(share)"),
 }
+
+
+def parameter_unit(structure: Structure | System, name: str) -> str:
+    """Unit of a structure's parameter; of a user's system what the user said, else empty."""
+    if isinstance(structure, UserEquations):
+        return structure.model.units.get(name, "")
+    return UNITS[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,16 +173,17 @@ def _published(model: LatentModel, config: DistilledConfig) -> dict[str, str]:
 
 def _population(model: LatentModel, config: ModelConfig) -> Mapping[str, Any]:
     """Typical values and spread, where the latent dimensions have names."""
-    if not isinstance(config.decoder, CompartmentConfig) or not isinstance(
+    named = config.decoder
+    if not isinstance(named, CompartmentConfig | MechanisticConfig) or not isinstance(
         model.prior, LearnedPrior
     ):
         return {"latent dimensions": model.effects}
-    structure = Structure.parse(config.decoder.structure)
+    structure = structure_of(named.structure)
     names = structure.names
     factor = np.asarray(model.prior.chol())
     spread = np.sqrt(np.sum(factor**2, axis=1))
     typical = np.exp(np.asarray(model.prior.typical))
     return {"structure": str(structure)} | {
-        name: f"{value:.4g} {UNITS[name]}, SD of log {sd:.3g}"
+        name: f"{value:.4g} {parameter_unit(structure, name)}".rstrip() + f", SD of log {sd:.3g}"
         for name, value, sd in zip(names, typical, spread, strict=True)
     }

@@ -20,7 +20,7 @@ from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.records.subject import Cohort
 from latentpk.workflows.averaging import Average, Pair, check_alike
-from latentpk.workflows.card import UNITS
+from latentpk.workflows.card import parameter_unit
 from latentpk.workflows.exposure import DRAWS, LEVEL, unit_of
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor
@@ -421,7 +421,8 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
         "effective draws": float(found.ess[0]),
         "pareto k": float(found.k[0]) if np.isfinite(found.k[0]) else None,
     }
-    if isinstance(posterior.model.decoder, CompartmentDecoder | MechanisticDecoder):
+    decoder = posterior.model.decoder
+    if isinstance(decoder, CompartmentDecoder | MechanisticDecoder):
         table, mode, typical = posterior.parameters, posterior.map, posterior.typical
         weight = np.full(len(table), 1 / len(table))
         told["parameters"] = {
@@ -432,7 +433,11 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
                     strict=True,
                 )
             )
-            | {"typical": typical[name], "map": mode[name], "unit": UNITS[name]}
+            | {
+                "typical": typical[name],
+                "map": mode[name],
+                "unit": parameter_unit(decoder.structure, name),
+            }
             for name in table.columns
         }
     return told

@@ -8,25 +8,27 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
 from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import Domain
-from latentpk.kinetics.structure import Structure
 from latentpk.library.card import LibraryModel
 from latentpk.models.bundle import from_arrays, to_arrays
 from latentpk.models.config import Frozen, ModelConfig, ResidualKind
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
+from latentpk.models.published import structure_name
 from latentpk.models.record import Record
 from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
 from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
+from latentpk.workflows.doubts import doubtful_fit
+from latentpk.workflows.mechanism import check_registered, resolved, starting_values
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
@@ -43,9 +45,10 @@ class ProfileSettings(Frozen):
     """What the user fixes of a fit; "auto" is chosen by held-out forecasts.
 
     Attributes:
-        decoder: auto, compartment, kernel, neural_ode, hybrid or grid.
+        decoder: auto, compartment, mechanistic, kernel, neural_ode, hybrid or grid.
         structure: auto, or a structure such as "2c-iv" for the compartment decoder or the
-            hybrid's mechanism.
+            hybrid's mechanism; for the mechanistic decoder a nonlinear one or a `UserSystem`.
+        initial: Where the parameters of a nonlinear structure begin, by name.
         route: auto, iv or oral: where doses of undecided route go.
         prior: auto, linear or multiview.
         residual: Kind of residual error.
@@ -53,13 +56,21 @@ class ProfileSettings(Frozen):
         seed: Of everything random.
     """
 
-    decoder: Literal["auto", "compartment", "kernel", "neural_ode", "hybrid", "grid"] = "auto"
+    decoder: Literal[
+        "auto", "compartment", "mechanistic", "kernel", "neural_ode", "hybrid", "grid"
+    ] = "auto"
     structure: str = "auto"
+    initial: dict[str, float] | None = None
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
     residual: ResidualKind = "combined2"
     epochs: int = Field(default=200, ge=1)
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("structure", mode="before")
+    @classmethod
+    def _named(cls, structure: object) -> object:
+        return structure_name(structure)
 
 
 class Fitted(Frozen):
@@ -106,14 +117,20 @@ class ProfileVAE:
             self.settings = ProfileSettings(**settings)
         except ValueError as error:
             raise InputError(f"ProfileVAE: {error}") from error
-        if self.settings.structure != "auto":
-            Structure.parse(self.settings.structure)
-            if self.settings.decoder in FREE:
-                raise InputError(
-                    f"structure {self.settings.structure} beside decoder {self.settings.decoder}: "
-                    "that decoder has no compartments. Leave out the structure (--structure), or "
-                    "take decoder compartment (--decoder)."
-                )
+        named = self.settings.structure != "auto"
+        system = resolved(self.settings.decoder, self.settings.structure)
+        if named and self.settings.decoder in FREE:
+            raise InputError(
+                f"structure {self.settings.structure} beside decoder {self.settings.decoder}: "
+                "that decoder has no compartments. Leave out the structure (--structure), or "
+                "take decoder compartment (--decoder)."
+            )
+        if system is not None:
+            start = starting_values(system, self.settings.initial)
+            update = {"structure": str(system), "initial": start}
+            self.settings = self.settings.model_copy(update=update)
+        elif self.settings.initial is not None:
+            raise InputError("initial: only a nonlinear structure begins at given values.")
         self._model: LatentModel | None = None
         self._fitted: Fitted | None = None
         self._checkpoint: Checkpoint | None = None
@@ -156,7 +173,7 @@ class ProfileVAE:
         """
         settings = self.settings
         store = Checkpoint(checkpoint, self._identity(cohort))
-        ground = make_ground(cohort, settings.residual, settings.seed)
+        ground = make_ground(cohort, settings.residual, settings.seed, settings.initial)
         chosen, told = self._choose(ground, store, progress)
         records = ground.records(chosen.route)
         config = ground.config(chosen.decoder, chosen.route, chosen.prior)
@@ -181,6 +198,8 @@ class ProfileVAE:
             progress(settings.epochs, settings.epochs, "training")
         polished = self._polish(trainer.finish(state), records, store, progress)
         self._model = refresh_encoder(trainer, polished, everyone, training)
+        doubted = doubtful_fit(self._model, records, [subject.id for subject in cohort])
+        told = (*told, *doubted)
         outcome = Outcome(self._model, config, told, history)
         notices = (*((store.note,) if store.note else ()), *told)
         self._fitted = Fitted(
@@ -328,9 +347,11 @@ class ProfileVAE:
         """Read a model.
 
         Raises:
-            ArtifactError: The folder is damaged, foreign or of another version.
+            ArtifactError: The folder is damaged, foreign or of another version, or its user's
+                system is not registered in this process.
         """
         bundle = read_bundle(folder, kind=KIND, schema=SCHEMA)
+        check_registered(folder, bundle.manifest)
         try:
             fitted = Fitted.model_validate(bundle.manifest)
         except ValueError as error:

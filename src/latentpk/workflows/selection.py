@@ -1,6 +1,6 @@
 """Which decoder, structure, route and prior: decided by forecasts of held-out subjects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -12,15 +12,18 @@ import numpy as np
 
 from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
-from latentpk.inference.initial import Scales, absent, largest, measure, place, search
+from latentpk.inference.initial import Scales, absent, largest, measure, place, place_at, search
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import CovariateConfig, ModelConfig, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel, build
 from latentpk.models.record import Record, stack_records
 from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
+from latentpk.workflows.mechanism import starting_values
 from latentpk.workflows.setup import HYBRID, covariate_configs, decoder_config, model_config
 from latentpk.workflows.trials import (
     FREE,
@@ -72,6 +75,7 @@ class Ground:
         scales: Its sizes.
         residual: Kind of residual error.
         training: Settings that every program is built with.
+        initial: Where parameters of stated equations begin, by name.
     """
 
     cohort: Cohort
@@ -79,6 +83,7 @@ class Ground:
     scales: Scales
     residual: ResidualKind
     training: TrainingSettings
+    initial: Mapping[str, float] = field(default_factory=dict)
     stacked: dict[str, Record] = field(default_factory=dict)
     families: dict[tuple[str, str], Family] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
@@ -144,7 +149,10 @@ class Ground:
         decoder = model.decoder
         with self.lock:  # programs of the search are shared: compile each once
             if not isinstance(decoder, CompartmentDecoder):
-                placed = place(model, records, self.scales, self.training.seed)
+                if isinstance(decoder, MechanisticDecoder):
+                    placed = place_at(model, starting_values(decoder.structure, self.initial))
+                else:
+                    placed = place(model, records, self.scales, self.training.seed)
                 return placed, Freedom(np.ones(decoder.latent, bool), network)
             structure = Structure.parse(candidate.decoder)
             found = search(structure, records, self.scales, self.training.seed)
@@ -161,11 +169,14 @@ class Ground:
         return placed, Freedom(active, network)
 
 
-def make_ground(cohort: Cohort, residual: ResidualKind, seed: int) -> Ground:
+def make_ground(
+    cohort: Cohort, residual: ResidualKind, seed: int, initial: Mapping[str, float] | None = None
+) -> Ground:
     """Prepare a cohort for candidates."""
     scales = measure(stack_records(cohort.subjects, tight=True))
     training = TrainingSettings(seed=seed)
-    return Ground(cohort, covariate_configs(cohort), scales, residual, training)
+    covariates = covariate_configs(cohort)
+    return Ground(cohort, covariates, scales, residual, training, initial or {})
 
 
 def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) -> Trial:
@@ -289,8 +300,8 @@ def select(
 
     Args:
         selection: The search so far.
-        decoder: "auto", "compartment", "kernel", "neural_ode", "hybrid" or "grid".
-        structure: "auto" or a structure's name.
+        decoder: "auto", "compartment", "mechanistic", "kernel", "neural_ode", "hybrid" or "grid".
+        structure: "auto" or a structure's name; a nonlinear one is taken as it is.
         route: "auto", "iv" or "oral", for doses of undecided route.
         prior: "auto", "linear" or "multiview".
 
@@ -303,7 +314,11 @@ def select(
     fixed: Route = "oral" if route == "oral" else "iv"
     routes: tuple[Route, ...] = ("iv", "oral") if open_route else (fixed,)
     first_prior: PriorKind = "linear" if prior == "auto" else prior
-    if decoder in FREE:
+    if is_system(structure):
+        if route == "auto":
+            fixed = "oral" if parse_system(structure).oral else "iv"
+        best = Candidate(decoder=structure, route=fixed, prior=first_prior)
+    elif decoder in FREE:
         options = [Candidate(decoder=decoder, route=r, prior=first_prior) for r in routes]
         best = options[0] if len(options) == 1 else choose(selection.attempt(options)).candidate
     else:

@@ -8,6 +8,7 @@ import numpy as np
 from latentpk.inference.initial import Scales
 from latentpk.inference.trust import Range
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.systems import is_system
 from latentpk.models.config import (
     CompartmentConfig,
     CovariateConfig,
@@ -17,6 +18,7 @@ from latentpk.models.config import (
     GridConfig,
     HybridConfig,
     KernelConfig,
+    MechanisticConfig,
     ModelConfig,
     NeuralOdeConfig,
     ResidualKind,
@@ -67,8 +69,8 @@ def decoder_config(
     """Make a decoder's configuration from its name.
 
     Args:
-        name: Structure such as "2c-iv", or "kernel", "grid", "neural_ode", or "hybrid-" and the
-            structure of its mechanism.
+        name: Structure such as "2c-iv" or "1c-mm-oral", or "kernel", "grid", "neural_ode", or
+            "hybrid-" and the structure of its mechanism.
         scales: Sizes of the cohort.
         oral: Whether some dose is extravascular.
         both: Whether both routes occur, so that F can be told.
@@ -100,6 +102,8 @@ def decoder_config(
         )
     if name == "grid":
         return GridConfig(horizon=1.2 * scales.time)
+    if is_system(name):
+        return MechanisticConfig(structure=name)
     return CompartmentConfig(structure=str(Structure.parse(name)))
 
 

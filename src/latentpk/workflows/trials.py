@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from latentpk.kinetics.systems import is_system
 from latentpk.models.config import Frozen
 from latentpk.workflows.setup import HYBRID
 
@@ -23,8 +24,8 @@ class Candidate(Frozen):
     """One way to model a cohort.
 
     Attributes:
-        decoder: A structure such as "2c-iv", or "kernel", "grid", "neural_ode", or "hybrid-" and
-            the structure of its mechanism.
+        decoder: A structure such as "2c-iv" or "1c-mm-oral", or "kernel", "grid", "neural_ode", or
+            "hybrid-" and the structure of its mechanism.
         route: Where doses of undecided route go.
         prior: "linear" or "multiview".
     """
@@ -98,8 +99,8 @@ def gain_of(one: Trial, other: Trial) -> float:
 
 
 def is_free(decoder: str) -> bool:
-    """Whether a candidate's decoder is no mere structure."""
-    return decoder in FREE or decoder.startswith(HYBRID)
+    """Whether a candidate's decoder is no closed form."""
+    return decoder in FREE or decoder.startswith(HYBRID) or is_system(decoder)
 
 
 def choose(trials: Sequence[Trial], *, few: bool = False) -> Trial:

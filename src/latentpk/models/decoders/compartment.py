@@ -1,7 +1,9 @@
 """z as the logarithms of a compartment model's parameters."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.doses import Doses, Paths
@@ -10,11 +12,21 @@ from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.superposition import auc, concentration
 from latentpk.models.decoders.decoder import Decoder, bounded_exp, piece_at
 
+ABSORPTION = ("ka", "alag", "f")  # parameters that a dose may have of its own
+
 
 class CompartmentDecoder(Decoder):
-    """theta = exp(z), then the closed form; exact also where covariates change with time."""
+    r"""theta = exp(z), then the closed form; exact also where covariates change with time.
+
+    Lag and bioavailability of a dose are those at its TIME. With `per_dose` its absorption rate is,
+    too, until all of it is absorbed: a meal acts on the tablet taken with it, and not on what is
+    left of an earlier one. Doses superpose, so that each is followed alone,
+
+    .. math:: C(t) = \sum_d C_d(t; ka_d, F_d, t_{lag,d})
+    """
 
     structure: Structure = eqx.field(static=True)
+    per_dose: bool = eqx.field(static=True, default=False)
 
     @property
     def latent(self) -> int:
@@ -36,15 +48,18 @@ class CompartmentDecoder(Decoder):
         if z.shape[0] == 1:
             response = self.structure.response(theta[0])
             return concentration(doses, time, order, response=response, paths=paths)
-        return piecewise_concentration(
-            doses,
-            time,
-            order,
-            structure=self.structure,
-            change=change,
-            parameters=theta,
-            paths=paths,
-        )
+        model = {"structure": self.structure, "change": change, "paths": paths}
+        if not self.per_dose:
+            return piecewise_concentration(doses, time, order, parameters=theta, **model)
+        own = [k for k, name in enumerate(self.structure.names) if name in ABSORPTION]
+        columns = np.array(own, int)
+
+        def alone(dose: Doses, held: Array) -> Array:
+            single = Doses(*(x[None] for x in dose))
+            mine = theta.at[:, columns].set(held)
+            return piecewise_concentration(single, time, order, parameters=mine, **model)
+
+        return jnp.sum(jax.vmap(alone)(doses, theta[piece_at(doses.time, change)][:, columns]), 0)
 
     def auc(
         self,

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from latentpk.errors import InputError, Problem
+from latentpk.kinetics.naming import canonical
 from latentpk.models.config import ResidualKind
-from latentpk.models.parameters import canonical
 from latentpk.models.population import Shape, Term
 from latentpk.records.subject import Cohort, Kind
 

@@ -8,17 +8,21 @@ from typing import Any, Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from latentpk.errors import InputError, Problem
 from latentpk.inference.estimation import Estimate, EstimationSettings, estimate
 from latentpk.inference.initial import measure, search
+from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.kinetics.user import UserEquations
 from latentpk.models.config import Frozen, ResidualKind
+from latentpk.models.decoders.compartment import ABSORPTION
 from latentpk.models.latent import LatentModel
-from latentpk.models.parameters import canonical, form_matrix, read_form
+from latentpk.models.parameters import form_matrix, read_form
 from latentpk.models.population import PopulationConfig, PopulationPrior, build_population
-from latentpk.models.published import structure_of
+from latentpk.models.published import structure_name, structure_of
 from latentpk.models.record import Record, stack_records
 from latentpk.records.nonmem import read_nonmem
 from latentpk.records.subject import Cohort
@@ -39,14 +43,17 @@ class PopfitSettings(Frozen):
     """What a population fit is.
 
     Attributes:
-        structure: Such as "1c-oral", a nonlinear system's name, or "auto".
+        structure: Such as "1c-oral", a nonlinear system's name, a `UserSystem`, or "auto".
         parameters: Names the structure is given by; None for clearances and volumes.
         effects: Of covariates, such as "ka~WT,v~WT".
+        dose_covariates: Columns among these effects that say something of a dose, valued on its
+            record, such as FED: they change how it is absorbed, and nothing of other doses.
         error: Formula of the residual error.
         omega: Whether random effects are correlated.
         varying: Parameters that vary between patients; None for all.
         iov: Parameters that vary between occasions (column OCC) too.
-        initial: Starting values such as "ka=1.5,cl=2.8"; None searches for them.
+        initial: Starting values such as "ka=1.5,cl=2.8", or numbers by name; None searches for
+            them, where a user's system has no typical values.
         estimation: How the likelihood is computed and climbed.
         seed: Of the search for starting values.
     """
@@ -54,6 +61,7 @@ class PopfitSettings(Frozen):
     structure: str = "auto"
     parameters: tuple[str, ...] | None = None
     effects: str | None = None
+    dose_covariates: tuple[str, ...] = ()
     error: ResidualKind = "combined2"
     omega: Literal["diagonal", "full"] = "diagonal"
     varying: tuple[str, ...] | None = None
@@ -61,6 +69,18 @@ class PopfitSettings(Frozen):
     initial: str | None = None
     estimation: EstimationSettings = EstimationSettings()
     seed: int = Field(default=0, ge=0)
+
+    @field_validator("structure", mode="before")
+    @classmethod
+    def _named(cls, structure: object) -> object:
+        return structure_name(structure)
+
+    @field_validator("initial", mode="before")
+    @classmethod
+    def _as_text(cls, initial: object) -> object:
+        if not isinstance(initial, Mapping):
+            return initial
+        return ",".join(f"{name}={value!r}" for name, value in initial.items())
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +126,14 @@ def read_cohort(
     if isinstance(source, Cohort):
         return source
     columns = tuple(dict.fromkeys(one.covariate for one in effects))
+    given = tuple(name for name in settings.dose_covariates if name in columns)
     keep: dict[str, Any] = {} if settings.error == "lognormal" else {"negative": "keep"}
     return read_nonmem(
         source,
         covariates=columns,
         purpose="fit",
         occasions=() if settings.iov else None,
+        dose_covariates=given,
         progress=progress,
         **(keep | reading),
     )
@@ -169,7 +191,8 @@ def make_config(cohort: Cohort, settings: PopfitSettings) -> PopulationConfig:
     Raises:
         InputError: Every name that is unknown.
     """
-    names = tuple(structure_of(settings.structure).names)
+    structure = structure_of(settings.structure)
+    names = tuple(structure.names)
     parameters = read_form(settings.parameters, names, source="--parameters")
     effects: tuple[Asked, ...] = parse_effects(settings.effects)
     varying = _some(settings.varying, parameters, "--varying")
@@ -178,15 +201,45 @@ def make_config(cohort: Cohort, settings: PopfitSettings) -> PopulationConfig:
         rule, mend = "Something varies between patients", "Name parameters, or leave it out"
         raise InputError([Problem("--varying", "empty", rule, mend)], source="the parameters")
     return PopulationConfig(
-        structure=settings.structure,
+        structure=str(structure),
         parameters=parameters,
         varying=parameters if varying is None else varying,
         within=within or (),
         omega=settings.omega,
         terms=terms_for(effects, parameters, cohort),
         covariates=cohort.covariate_names,
+        dose_covariates=_of_doses(
+            settings, effects, cohort, linear=isinstance(structure, Structure)
+        ),
         residual=settings.error,
     )
+
+
+def _of_doses(
+    settings: PopfitSettings, effects: tuple[Asked, ...], cohort: Cohort, *, linear: bool
+) -> tuple[str, ...]:
+    """Columns that belong to doses, each with an effect on absorption and on nothing else."""
+    where, problems = "dose_covariates", []
+    for name in settings.dose_covariates:
+        changed = [one.parameter for one in effects if one.covariate == name]
+        if not changed:
+            rule, mend = "A covariate of a dose has an effect", f"Add one, such as ka~{name}"
+            problems.append(Problem(where, f"{name} has none", rule, mend))
+        elif name not in cohort.dose_covariates:
+            rule = "It is read on the records of doses alone"
+            mend = f"Read the table with read_nonmem(..., dose_covariates=[{name!r}])"
+            problems.append(Problem(where, f"{name} was read on all records", rule, mend))
+        for parameter in changed:
+            if parameter not in ABSORPTION:
+                rule = f"It changes how a dose is absorbed: {', '.join(ABSORPTION)}"
+                mend = "Leave out the effect, or let it be a covariate of the patient"
+                problems.append(Problem(where, f"{parameter}~{name}", rule, mend))
+    if settings.dose_covariates and not linear:
+        rule, mend = "Doses add up in linear structures alone", "Choose one, or leave it out"
+        problems.append(Problem(where, f"structure {settings.structure}", rule, mend))
+    if problems:
+        raise InputError(problems, source="the effects")
+    return settings.dose_covariates
 
 
 def _some(
@@ -243,14 +296,14 @@ def starting_model(
     Raises:
         InputError: A nonlinear structure without starting values, or a value of an unknown name.
     """
-    given = parse_initial(settings.initial)
+    structure = structure_of(config.structure)
+    given = _usual(structure, config.parameters) | parse_initial(settings.initial)
     names = tuple(name for term in config.terms for name in term.names)
     allowed = (*(f"om_{name}" for name in config.varying), "sigma_add", "sigma_prop", *names)
     check_initial(given, config.parameters, allowed)
     lacking = [name for name in config.parameters if name not in given]
     scales = measure(records)
     typical = np.array([given.get(name, 1.0) for name in config.parameters])
-    structure = structure_of(config.structure)
     if lacking and not isinstance(structure, Structure):
         rule = f"{config.structure} is nonlinear: nothing is known of where it begins"
         raise InputError(
@@ -264,6 +317,12 @@ def starting_model(
     model = build_population(config, typical, spread=SPREAD, proportional=NOISE)
     model = _with_error(model, records, given)
     return _with_given(model, config, given)
+
+
+def _usual(structure: Structure | System, parameters: tuple[str, ...]) -> dict[str, float]:
+    """Typical values that a user's system came with, of the parameters it is given by."""
+    typical = structure.model.typical if isinstance(structure, UserEquations) else None
+    return {name: value for name, value in (typical or {}).items() if name in parameters}
 
 
 def _with_error(model: LatentModel, records: Record, given: Mapping[str, float]) -> LatentModel:

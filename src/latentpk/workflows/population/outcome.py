@@ -16,11 +16,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.inference.estimation import Estimate
+from latentpk.kinetics.user import UserEquations
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import UNITS
 from latentpk.models.population import RESIDUAL_TERMS, PopulationConfig, PopulationPrior
+from latentpk.models.published import structure_of
 from latentpk.models.record import Record
 from latentpk.models.residual import FORMULAS
+from latentpk.workflows.doubts import doubtful_courses
 from latentpk.workflows.population.fit import PopulationFit
 
 WIDE = 1.959964  # standard errors on either side of a 95 % interval
@@ -109,7 +112,7 @@ def describe(fit: PopulationFit) -> dict[str, Any]:
             "evaluations": found.evaluations,
             "stopped": found.stopped,
         },
-        "warnings": warnings_of(fit, values, vague),
+        "warnings": warnings_of(fit, values, vague) + _doubts(fit),
         "structures": list(fit.tried),
         "subjects": _subjects(fit),
     }
@@ -334,6 +337,12 @@ def warnings_of(fit: PopulationFit, values: dict[str, np.ndarray], vague: list[s
     return told
 
 
+def _doubts(fit: PopulationFit) -> list[str]:
+    """Courses at the modes that the equations do not allow."""
+    who = [subject.id for subject in fit.cohort]
+    return doubtful_courses(fit.model, fit.records, fit.found.modes, who)
+
+
 def _subjects(fit: PopulationFit) -> list[dict[str, Any]]:
     eta = individual_effects(fit)
     return [
@@ -350,6 +359,9 @@ def _subjects(fit: PopulationFit) -> list[dict[str, Any]]:
 
 
 def _unit(config: PopulationConfig, name: str) -> str | None:
+    structure = structure_of(config.structure)
+    if isinstance(structure, UserEquations):
+        return structure.model.units.get(name)
     return UNITS.get(name) if config.linear else None
 
 
