@@ -23,7 +23,9 @@ from latentpk.workflows.population.outcome import (
 _TITLE: dict[str, Any] = {
     "x": 0.01, "ha": "left", "fontsize": 14, "fontweight": "bold", "color": INK,
 }  # fmt: skip
-MOST = 24  # panels of effects against covariates
+MOST = 12  # covariates of a picture
+WIDE = 5  # of them in a row
+CODES = 6  # values of a covariate that is drawn as a code
 
 
 def draw_population(fit: PopulationFit, folder: Path) -> list[Path]:
@@ -90,23 +92,33 @@ def effects_figure(
     names = fit.config.varying
     sd = np.asarray(numbers_of(fit.config, fit.found.value)["sd"])
     first = np.stack([subject.covariates[0] for subject in fit.cohort])
-    pairs = [(k, c) for k in range(len(names)) for c in range(first.shape[1])][:MOST]
-    columns = min(max(len(names), 2), 4)
-    rows = -(-(len(names) + len(pairs)) // columns)
-    size = (max(3.2 * columns, 6.4), 3.1 * rows + 0.6)
+    shown = min(first.shape[1], MOST)
+    columns = max(len(names), min(shown, WIDE), 2)
+    each = -(-shown // columns)  # rows of a parameter's covariates
+    rows = 1 + len(names) * each
+    size = (max(3.0 * columns, 6.4), 2.9 * rows + 0.6)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    panels: list[Axes] = list(np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel())
+    grid: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    panels = grid[: len(names)]
+    for k in range(len(names)):
+        start = columns * (1 + k * each)
+        panels += grid[start : start + shown]
+    pairs = [(k, c) for k in range(len(names)) for c in range(shown)]
+    for axes in grid:
+        axes.set_visible(axes in panels)
     for k, name in enumerate(names):
         _histogram(panels[k], eta[:, k], float(sd[k]), name)
     for place, (k, c) in enumerate(pairs):
         axes, covariate = panels[len(names) + place], fit.config.covariates[c]
         axes.axhline(0, color=GREY, lw=1)
         axes.scatter(first[:, c], eta[:, k], color=BLUE, s=16, alpha=0.7, lw=0)
+        codes = np.unique(first[:, c])
+        if len(codes) <= CODES:
+            axes.set_xticks(codes, [f"{code:g}" for code in codes])
+            axes.margins(x=0.3)
         axes.set_xlabel(literal(covariate), color=INK)
         axes.set_ylabel(f"effect on log {names[k]}", color=INK)
         tidy(axes)
-    for axes in panels[len(names) + len(pairs) :]:
-        axes.set_visible(False)
     figure.suptitle(title, **_TITLE)
     return figure
 

@@ -1,0 +1,182 @@
+"""Covariate discovery on simulated populations: python -m benchmarks.covariates.run --help."""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.harness import command, machine
+from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
+
+FOLDER = Path(__file__).parent
+SIZES, SETS = (80, 40, 300), 20
+FACTORS = {
+    "levels": ("dense", "sparse"),
+    "effects": ("strong", "weak"),
+    "covariates": ("independent", "correlated"),
+    "shapes": ("smooth", "mixed"),
+}
+TIMES = {"dense": (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0), "sparse": (1.0, 6.0, 20.0)}
+SIZE = {"strong": 1.0, "weak": 0.6}
+PROTOCOL = {"version": 1, "sets": SETS, "false_inclusion": 0.1}
+LEDGER = Ledger(FOLDER, PROTOCOL)
+BARS = {40: 0.33, 80: 0.52, 300: 0.69}
+
+
+def plan() -> list[Cell]:
+    """Null populations first, then the factorial, for each number of subjects."""
+    cells = []
+    for subjects in SIZES:
+        cells += [
+            Cell({"kind": "null", "subjects": subjects, "levels": levels, "covariates": kind})
+            for levels in FACTORS["levels"]
+            for kind in FACTORS["covariates"]
+        ]
+        cells += [
+            Cell({"kind": "effects", "subjects": subjects} | dict(zip(FACTORS, one, strict=True)))
+            for one in itertools.product(*FACTORS.values())
+        ]
+    return cells
+
+
+def truth(settings: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """What acts, and in which shape."""
+    if settings["kind"] == "null":
+        return {}
+    smooth = settings["shapes"] == "smooth"
+    return {
+        ("cl", "CRCL"): "power" if smooth else "linear",
+        ("cl", "WT"): "power",
+        ("v1", "WT"): "power",
+        ("ka", "AGE") if smooth else ("v1", "SEX"): "exponential" if smooth else "category",
+    }
+
+
+def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
+    """One population: one dose of 200 mg into one compartment through an absorption site."""
+    rng = np.random.default_rng([seed, settings["subjects"]])
+    acts, times = truth(settings), np.array(TIMES[settings["levels"]])
+    size = SIZE[settings.get("effects", "strong")]
+    together = 0.5 if settings["covariates"] == "correlated" else 0.0
+    rows = []
+    for number in range(1, settings["subjects"] + 1):
+        z = rng.standard_normal(4)
+        z[1:] = together * z[0] + np.sqrt(1 - together**2) * z[1:]
+        weight, clearance = 70 * np.exp(0.2 * z[0]), 90 * np.exp(0.3 * z[1])
+        age, albumin = 50 + 12 * z[2], 40 + 4 * z[3]
+        sex = int(rng.integers(0, 2))
+        ka, cl, v = np.array([1.2, 4.0, 40.0]) * np.exp(
+            np.array([0.4, 0.25, 0.2]) * rng.standard_normal(3)
+        )
+        if acts:
+            cl *= (weight / 70) ** (0.75 * size)
+            v *= (weight / 70) ** (1.0 * size)
+            if settings["shapes"] == "smooth":
+                cl *= (clearance / 90) ** (0.6 * size)
+                ka *= np.exp(-0.03 * size * (age - 50))
+            else:
+                cl *= max(1 + 0.007 * size * (clearance - 90), 0.05)
+                v *= np.exp(-0.3 * size * sex)
+        k = cl / v
+        level = 200 * ka / v / (ka - k) * (np.exp(-k * times) - np.exp(-ka * times))
+        level = level * np.exp(0.12 * rng.standard_normal(times.size))
+        known = (weight, age, clearance, sex, albumin)
+        rows.append((number, 0.0, 1, 1, 1, 200.0, None, *known))
+        rows += [(number, t, 0, 0, 2, 0.0, c, *known) for t, c in zip(times, level, strict=True)]
+    names = ["ID", "TIME", "EVID", "MDV", "CMT", "AMT", "DV", "WT", "AGE", "CRCL", "SEX", "ALB"]
+    return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+
+
+def work(cell: Cell) -> dict[str, Any]:
+    """Twenty data sets: how often what acts was found, and how long it took."""
+    from latentpk.evaluate.covariates import choose
+    from latentpk.inference.estimation import EstimationSettings
+    from latentpk.records.nonmem import read_nonmem
+    from latentpk.workflows.population.discovery import make_problem
+    from latentpk.workflows.population.fit import PopfitSettings, fit_population
+
+    settings = dict(cell.settings)
+    wanted = truth(settings)
+    asked = PopfitSettings(
+        structure="1c-oral",
+        error="lognormal",
+        estimation=EstimationSettings(method="focei"),
+        initial="ka=1,cl=4,v=40",
+    )
+    sets, shapes, false, arrived, seconds = 0, 0, 0, 0, []
+    for number in range(SETS):
+        begun = time.perf_counter()
+        cohort = read_nonmem(simulate(settings, number))
+        fit = fit_population(cohort, asked)
+        values = np.stack([subject.covariates[0] for subject in cohort])
+        choice = choose(make_problem(fit, values), false_inclusion=0.1, seed=number)
+        seconds.append(time.perf_counter() - begun)
+        names = fit.config.varying
+        found = {(names[one.parameter], one.covariate): one.shape for one in choice.fit.chosen}
+        sets += set(found) == set(wanted)
+        shapes += found == wanted
+        false += bool(set(found) - set(wanted))
+        arrived += fit.found.arrived
+    return {
+        "exact_set": sets / SETS,
+        "exact_set_and_shape": shapes / SETS,
+        "any_false": false / SETS,
+        "base_fits_arrived": arrived / SETS,
+        "median_s": float(np.median(seconds)),
+    }
+
+
+def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over scenarios and bars, from whatever cells are done."""
+    table, bars = {}, []
+    for subjects in SIZES:
+        own = [one for one in results if one["subjects"] == subjects]
+        power = [one for one in own if one["kind"] == "effects"]
+        null = [one for one in own if one["kind"] == "null"]
+        if power:
+            table[str(subjects)] = {
+                "scenarios": len(power),
+                "exact_set": float(np.mean([one["exact_set"] for one in power])),
+                "exact_set_and_shape": float(
+                    np.mean([one["exact_set_and_shape"] for one in power])
+                ),
+                "any_false": float(np.mean([one["any_false"] for one in power])),
+                "median_s": float(np.median([one["median_s"] for one in power])),
+            }
+            value = table[str(subjects)]["exact_set_and_shape"]
+            bars.append(
+                {"what": f"{subjects} subjects: exact set and shape", "measured": round(value, 3),
+                 "bar": f">= {BARS[subjects]}", "met": value >= BARS[subjects]}
+            )  # fmt: skip
+        if null:
+            value = float(np.mean([one["any_false"] for one in null]))
+            bars.append(
+                {"what": f"{subjects} subjects: anything found where nothing acts",
+                 "measured": round(value, 3), "bar": "<= .10", "met": value <= 0.1}
+            )  # fmt: skip
+        if subjects == 80 and power:
+            value = table["80"]["median_s"]
+            bars.append(
+                {"what": "80 subjects: seconds a data set, in one process",
+                 "measured": round(value, 2), "bar": "<= 5", "met": value <= 5}
+            )  # fmt: skip
+    return {"table": table, "cells": results, "bars": bars}
+
+
+def main() -> None:
+    """Run the chosen cells and write results.json from every finished one."""
+    choice = command.parse(__doc__ or "")
+    outcome = run_cells(plan(), work, ledger=LEDGER, choice=choice)
+    summary = summarize(outcome.results())
+    head = {"task": "covariates", **outcome.head(), "protocol": PROTOCOL}
+    write_json(FOLDER / "results.json", {**head, "machine": machine.describe(), **summary})
+    for bar in summary["bars"]:
+        state = "met" if bar["met"] else "MISSED"
+        command.say(f"{state:>8}  {bar['what']}: {bar['measured']} (bar {bar['bar']})")
+
+
+if __name__ == "__main__":
+    main()
