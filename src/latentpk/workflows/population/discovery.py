@@ -14,14 +14,8 @@ from pydantic import Field
 
 from latentpk.errors import InputError
 from latentpk.errors import Problem as Wrong
-from latentpk.evaluate.covariates import (
-    Candidate,
-    Choice,
-    Problem,
-    Summaries,
-    choose,
-    selection_probabilities,
-)
+from latentpk.evaluate.covariates import Choice, choose, selection_probabilities
+from latentpk.evaluate.effects import Candidate, Problem, Summaries
 from latentpk.inference.marginal import expected_curvature
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
