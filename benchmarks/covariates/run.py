@@ -21,7 +21,7 @@ FACTORS = {
 }
 TIMES = {"dense": (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0), "sparse": (1.0, 6.0, 20.0)}
 SIZE = {"strong": 1.0, "weak": 0.6}
-PROTOCOL = {"version": 1, "sets": SETS, "false_inclusion": 0.1}
+PROTOCOL = {"version": 2, "sets": SETS, "false_inclusion": 0.1}
 LEDGER = Ledger(FOLDER, PROTOCOL)
 BARS = {40: 0.33, 80: 0.52, 300: 0.69}
 
@@ -65,8 +65,8 @@ def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
     for number in range(1, settings["subjects"] + 1):
         z = rng.standard_normal(4)
         z[1:] = together * z[0] + np.sqrt(1 - together**2) * z[1:]
-        weight, clearance = 70 * np.exp(0.2 * z[0]), 90 * np.exp(0.3 * z[1])
-        age, albumin = 50 + 12 * z[2], 40 + 4 * z[3]
+        weight, clearance = 70 * np.exp(0.35 * z[0]), 80 * np.exp(0.5 * z[1])
+        age, albumin = np.clip(50 + 20 * z[2], 18, 95), 40 + 4 * z[3]
         sex = int(rng.integers(0, 2))
         ka, cl, v = np.array([1.2, 4.0, 40.0]) * np.exp(
             np.array([0.4, 0.25, 0.2]) * rng.standard_normal(3)
@@ -75,10 +75,10 @@ def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
             cl *= (weight / 70) ** (0.75 * size)
             v *= (weight / 70) ** (1.0 * size)
             if settings["shapes"] == "smooth":
-                cl *= (clearance / 90) ** (0.6 * size)
-                ka *= np.exp(-0.03 * size * (age - 50))
+                cl *= (clearance / 80) ** (0.6 * size)
+                ka *= np.exp(-0.02 * size * (age - 50))
             else:
-                cl *= max(1 + 0.007 * size * (clearance - 90), 0.05)
+                cl *= max(1 + 0.01 * size * (clearance - 80), 0.05)
                 v *= np.exp(-0.3 * size * sex)
         k = cl / v
         level = 200 * ka / v / (ka - k) * (np.exp(-k * times) - np.exp(-ka * times))

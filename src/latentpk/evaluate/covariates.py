@@ -2,7 +2,8 @@
 
 Effects enter one by one while the best of them passes what the best of as many would reach by
 chance: the same statistic with the covariates' rows permuted between patients, which keeps how they
-go together. Then they are taken out and exchanged as long as that helps.
+go together. Then they are taken out and exchanged as long as that helps. Where the likelihood
+hardly tells shapes apart, as for a covariate that varies little, the usual one stays: a power.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from latentpk.evaluate.effects import Candidate, Problem, Regression
 
 Progress = Callable[[int, int, str], None]
 STAY = 0.8  # share of the threshold that keeps an effect that has entered
+UNUSUAL = 1.4  # of -2 log L that another shape must bring: a power is twice as likely beforehand
 SOME = 1e-6  # of -2 log L, less than which is nothing
 
 
@@ -105,11 +107,17 @@ def _exchange(problem: Problem, fit: Regression) -> Regression:
             scores = dict(zip(problem.candidates, problem.scores(base), strict=True))
             rivals = sorted(rivals, key=lambda rival: -scores[rival])[:3]
             tried = [problem.fit((*rest, rival), base) for rival in rivals]
-            best = min(tried, key=lambda own: own.minus2, default=fit)
-            if best.minus2 < fit.minus2 - 1e-4:
+            best = min(tried, key=_cost, default=fit)
+            if _cost(best) < _cost(fit) - 1e-4:
                 fit, better = best, True
                 break
     return fit
+
+
+def _cost(fit: Regression) -> float:
+    """-2 log L, and what shapes that are not usual must bring."""
+    unusual = sum(one.shape in ("exponential", "linear") for one in fit.chosen)
+    return fit.minus2 + UNUSUAL * unusual
 
 
 def _leave_out(problem: Problem, fit: Regression, one: Candidate) -> Regression:
