@@ -46,6 +46,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("dosing_speed", _dosing_speed),
             ("start_from", _start_from),
             ("population", _population),
+            ("covariates", _covariates),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -365,6 +366,34 @@ def _population(found: dict[str, Any]) -> str:
             "Largest difference of a subject's -2 log L at fixed parameters:\n",
             table(["data", "FOCEI", "Laplace", "5 nodes", "15", "25"], fixed),
             table(["what", "s"], [*clock, *peers]),
+        )
+    )
+
+
+def _covariates(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            str(one["subjects"]),
+            "none" if one["kind"] == "null" else one["effects"],
+            one["levels"],
+            one["covariates"],
+            one.get("shapes", ""),
+            f"{one['exact_set']:.2f}",
+            f"{one['exact_set_and_shape']:.2f}",
+            f"{one['any_false']:.2f}",
+            f"{one['median_s']:.1f}",
+        ]
+        for one in found["cells"]
+    ]
+    head = [
+        "subjects", "effects", "levels", "covariates", "shapes", "exact set", "set and shape",
+        "anything false", "s",
+    ]  # fmt: skip
+    return "\n".join(
+        (
+            "## Covariate discovery\n",
+            "Shares of twenty simulated data sets each; see the task's README.\n",
+            table(head, rows),
         )
     )
 

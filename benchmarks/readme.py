@@ -38,6 +38,7 @@ def summary(results: Results) -> str:
             ("speed", _speed),
             ("dosing_speed", _dosing_speed),
             ("population", _population),
+            ("covariates", _covariates),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -59,6 +60,11 @@ def _population(found: dict[str, Any]) -> Iterator[Line]:
     for bar in found["bars"]:
         if "whole process" in bar["what"]:
             yield [f"population fit, {bar['what']}", f"{bar['measured']}", "6", _met(bar["met"])]
+
+
+def _covariates(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        yield [f"covariates, {bar['what']}", f"{bar['measured']}", bar["bar"], _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:
