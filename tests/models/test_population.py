@@ -96,6 +96,17 @@ def test_it_widens_and_shifts():
     np.testing.assert_allclose(moved.location(none) - prior.location(none), [0.5, -1.0])
 
 
+def test_it_stretches_where_each_parameter_has_an_effect_of_its_own():
+    own = config(
+        structure="1c-oral", parameters=("ka", "cl", "v1"), varying=("ka", "v1"), omega="full"
+    )
+    prior, by = prior_of(own, below=[0.7]), jnp.array([0.3, -0.5, 1.0])  # cl, v1, ka
+    np.testing.assert_allclose(prior.stretched(by).chol(), np.exp(by)[:, None] * prior.chol())
+    rates = config(parameters=("ke", "v1"), varying=("ke",))
+    with pytest.raises(ValueError, match="given by ke, v1"):
+        prior_of(rates).stretched(jnp.zeros(2))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -13,15 +13,15 @@ second.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-Shape = Literal["power", "exponential", "linear", "category"]
+from latentpk.models.population import LEAST as LOWEST
+from latentpk.models.population import Shape
+
 ROUNDS = 200  # of expectation and maximization, at most
 STILL = 1e-7  # relative change of -2 log L at which they rest
-LOWEST = 0.05  # factor of a linear effect
 LEAST = 1e-4  # variance of a random effect
 
 

@@ -120,7 +120,8 @@ def make_plan(settings: EstimationSettings, effects: int) -> Plan:
 
 def _apart(climb: Climb, one: Likelihood, other: Likelihood) -> float:
     placed = one.place(climb.at, climb.modes)
-    return abs(float((one.value(climb.at, placed) - other.value(climb.at, placed)).sum()))
+    known = one.evaluate(climb.at, placed)[0]  # its gradient is compiled already, its value not
+    return abs(float((known - other.value(climb.at, placed)).sum()))
 
 
 def estimate(

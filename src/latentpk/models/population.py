@@ -180,10 +180,7 @@ class PopulationPrior(Prior):
 
     def factor(self) -> Float[Array, "effect effect"]:
         """The lower factor L of omega."""
-        low = jnp.eye(len(self.config.varying), dtype=self.below.dtype)
-        for number, (i, j) in enumerate(self.config.correlations):
-            low = low.at[i, j].set(self.below[number])
-        return jnp.exp(self.log_diagonal)[:, None] * low
+        return omega_factor(self.config, self.log_diagonal, self.below)
 
     def chol(self) -> Float[Array, "latent effect"]:
         """The loading of the random effects on the structure's parameters."""
@@ -206,8 +203,21 @@ class PopulationPrior(Prior):
         return eqx.tree_at(lambda prior: prior.log_typical, self, moved)
 
     def stretched(self, by: Float[Array, " latent"]) -> "PopulationPrior":
-        """Not defined: a form's effects are shared by several parameters of the structure."""
-        raise NotImplementedError("publish the model first: `published_population`")
+        """The same prior with the SD of each parameter times exp(by); correlations stay.
+
+        Raises:
+            ValueError: The model is given by rate constants, whose effects several of the
+                structure's parameters share.
+        """
+        config = self.config
+        if set(config.parameters) != set(config.names):
+            raise ValueError(
+                f"This model is given by {', '.join(config.parameters)}: spreads of "
+                f"{', '.join(config.names)} cannot move apart. Fit it by these parameters."
+            )
+        places = np.array([config.names.index(name) for name in config.varying])
+        wider = self.log_diagonal + by[places]
+        return eqx.tree_at(lambda prior: prior.log_diagonal, self, wider)
 
     def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
         """Covariates as they are: there is no encoder to read them."""
@@ -219,6 +229,16 @@ class PopulationPrior(Prior):
     def _columns(self, some: tuple[str, ...]) -> Float[Array, "latent some"]:
         places = [self.config.parameters.index(name) for name in some]
         return jnp.asarray(self._matrix()[:, places])
+
+
+def omega_factor(
+    config: PopulationConfig, log_diagonal: Float[Array, " effect"], below: Float[Array, " pair"]
+) -> Float[Array, "effect effect"]:
+    """The lower factor L of omega, from its diagonal and what is below it in units of that."""
+    low = jnp.eye(len(config.varying), dtype=below.dtype)
+    for number, (i, j) in enumerate(config.correlations):
+        low = low.at[i, j].set(below[number])
+    return jnp.exp(log_diagonal)[:, None] * low
 
 
 def build_population(

@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from latentpk.errors import InputError, Problem
 from latentpk.kinetics.naming import canonical
-from latentpk.models.config import ResidualKind
 from latentpk.models.population import Shape, Term
 from latentpk.records.subject import Cohort, Kind
 
@@ -17,7 +16,6 @@ _EFFECT = re.compile(r"([A-Za-z]\w*)~([A-Za-z]\w*)(?::([a-z]+))?(?:/([-+0-9.eE]+
 _MEND = "Write for instance ka~WT, v~WT:power/70 or cl~SEX:category"
 MOST_CODES = 10  # of a category
 SHAPES: tuple[Shape, ...] = get_args(Shape)
-RESIDUALS: tuple[ResidualKind, ...] = get_args(ResidualKind)
 
 
 class Asked(NamedTuple):

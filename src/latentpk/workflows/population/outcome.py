@@ -19,7 +19,12 @@ from latentpk.inference.estimation import Estimate
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import UNITS
-from latentpk.models.population import RESIDUAL_TERMS, PopulationConfig, PopulationPrior
+from latentpk.models.population import (
+    RESIDUAL_TERMS,
+    PopulationConfig,
+    PopulationPrior,
+    omega_factor,
+)
 from latentpk.models.published import structure_of
 from latentpk.models.record import Record
 from latentpk.models.residual import FORMULAS
@@ -55,10 +60,7 @@ def numbers_of(
     log_typical, coefficient, log_diagonal, below, log_within, residual = jnp.split(
         flat, np.cumsum(counts)
     )
-    low = jnp.eye(len(config.varying), dtype=flat.dtype)
-    for number, (i, j) in enumerate(config.correlations):
-        low = low.at[i, j].set(below[number])
-    factor = jnp.exp(log_diagonal)[:, None] * low
+    factor = omega_factor(config, log_diagonal, below)
     omega = factor @ factor.T
     sd = jnp.sqrt(jnp.diag(omega))
     pairs = [omega[i, j] / (sd[i] * sd[j]) for i, j in config.correlations]
