@@ -118,9 +118,13 @@ def _courses(
     return jax.lax.scan(advance, course.start(values), (numbers, at_once, during))[1]
 
 
+STABLE = 2.0  # fastest rate times step; patients are far below, an oracle's wild draws are not
+
+
 def _mm_rates(_: jax.Array, state: State, p: Values) -> State:
     level = jnp.maximum(state[0], 0)
-    return (-p["vmax"] * level / (p["km"] + level) / p["v"],)
+    fastest = jnp.minimum(p["vmax"] / p["v"], STABLE / 0.25 * p["km"])
+    return (-fastest * level / (p["km"] + level),)
 
 
 MICHAELIS_MENTEN = Course(
@@ -143,6 +147,13 @@ def _free(total: jax.Array, target: jax.Array, constant: float) -> jax.Array:
     )
 
 
+def _together(step: float, *rates: jax.Array) -> tuple[jax.Array, ...]:
+    """Rates out of one state, held together to what the step follows stably."""
+    total = sum(rates)
+    share = jnp.minimum(1.0, STABLE / (step * total))
+    return tuple(rate * share for rate in rates)
+
+
 KSS, KDEG = 0.625, 0.5 / 24  # mg/L and 1/h
 
 
@@ -150,11 +161,13 @@ def _tmdd_rates(_: jax.Array, state: State, p: Values) -> State:
     total, beside, target = state
     free = _free(total, target, KSS)
     bound = target * free / (KSS + free)
-    out, back = p["q"] / p["v1"], p["q"] / p["v2"]
+    cleared, out = _together(6.0, p["cl"] / p["v1"], p["q"] / p["v1"])
+    back = p["q"] / p["v2"]
+    (internalized,) = _together(6.0, p["kint"])
     return (
-        -(p["cl"] / p["v1"] + out) * free + back * beside - p["kint"] * bound,
+        -(cleared + out) * free + back * beside - internalized * bound,
         out * free - back * beside,
-        p["ksyn"] - KDEG * (target - bound) - p["kint"] * bound,
+        p["ksyn"] - KDEG * (target - bound) - internalized * bound,
     )
 
 
@@ -178,11 +191,13 @@ def _recirculation_rates(middle: jax.Array, state: State, p: Values) -> State:
     eating = sum((clock >= meal) & (clock < meal + MEAL) for meal in MEALS)
     empties = RELEASE * eating * bile
     back = p["q"] / p["v2"] * beside
+    (absorbed,) = _together(0.25, p["ka"])
+    cl, clb, out = _together(0.25, *(p[name] / p["v"] for name in ("cl", "clb", "q")))
     return (
-        -p["ka"] * gut,
-        p["ka"] * gut - (p["cl"] + p["clb"] + p["q"]) / p["v"] * central + back + BACK * intestine,
-        p["q"] / p["v"] * central - back,
-        p["clb"] / p["v"] * central - empties,
+        -absorbed * gut,
+        absorbed * gut - (cl + clb + out) * central + back + BACK * intestine,
+        out * central - back,
+        clb * central - empties,
         empties - BACK * intestine,
     )
 

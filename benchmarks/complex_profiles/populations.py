@@ -96,14 +96,8 @@ HOURLY = tuple(np.arange(24.5, 48.1, 1.0))
 TWO_DAYS = Design(24.0, 48.0, (1, 4), (8, 10), HOURLY)
 THREE_DAYS = Design(24.0, 72.0, (1, 4), (8, 10), tuple(np.arange(25.0, 72.1, 2.0)), rounding=0.25)
 DENSE = _levels(designs.dense_level)
-SPREAD: dict[str, Any] = {
-    "level": anywhere(48.0, 0.5, 1.0),
-    "level_whole": anywhere(48.0, 0.5, 1.0),
-}
-SLOW: dict[str, Any] = {
-    "level": anywhere(336.0, 6.0, 1.3),
-    "level_whole": anywhere(336.0, 6.0, 1.3),
-}
+SPREAD = _levels(anywhere(48.0, 0.5, 1.0))
+SLOW = _levels(anywhere(336.0, 6.0, 1.3))
 
 RECIRCULATION = _population(
     "recirculation",

@@ -108,15 +108,16 @@ def test_a_gamma_input_agrees_with_its_convolution():
     ktr = (n + 1) / mtt
     from scipy.stats import gamma
 
-    def one(t):
+    def convolved(t):
         u = fine[fine <= t]
         return np.trapezoid(
             100 * gamma.pdf(u, n + 1, scale=1 / ktr) * np.exp(-cl / v * (t - u)) / v, u
         )
 
-    one_by_one = [np.full((1, 1), x) for x in (cl, v, mtt)]
-    found = kinetics.gamma_input(*one_by_one, n, times[None], given([0.0], 100.0))[0, 0]
-    np.testing.assert_allclose(found, [one(t) for t in times], rtol=1e-5)
+    one = np.ones((1, 1))
+    doses = given([0.0], 100.0)
+    found = kinetics.gamma_input(cl * one, v * one, mtt * one, n, times[None], doses)[0, 0]
+    np.testing.assert_allclose(found, [convolved(t) for t in times], rtol=1e-5)
 
 
 def test_food_acts_on_its_own_dose_alone():
@@ -133,6 +134,15 @@ def test_food_acts_on_its_own_dose_alone():
     )
     assert changed[0, 0, 0] == pytest.approx(first[0, 0, 0])  # its lag has not passed
     assert changed[0, 0, 1] > plain[0, 0, 1]
+
+
+@pytest.mark.parametrize("population", COMPLEX, ids=lambda p: p.name)
+def test_courses_of_wild_draws_stay_finite(population):
+    patients = cohorts.unseen(population, 4, seed=5)
+    wild = 40 * np.sign(np.random.default_rng(1).standard_normal((4, 16, len(population.omega))))
+    link = population.typical(patients.covariates)[:, None, :] + 0.3 * wild
+    found = population.concentration(link, patients.later, patients.doses)
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("population", COMPLEX, ids=lambda p: p.name)
