@@ -69,7 +69,7 @@ def work(cell: Cell) -> dict[str, Any]:
         table.filter(fold != cell.settings["fold"]),
         ask(table.filter(fold == cell.settings["fold"])),
     )
-    given = asked.filter((pl.col("EVID") == 0)).group_by("ID").agg(pl.col("DV").mean())
+    given = asked.filter(pl.col("EVID") == 0).group_by("ID").agg(pl.col("DV").mean())
     later = asked.filter(pl.col("EVID") == 2).join(given, on="ID", suffix="_1", how="left")
     names = ["CYCLE", "WEEKS_BETWEEN_DOSES"]
     recipe = ours.Recipe(cell.settings["method"], "auto", (), seed=cell.settings["fold"])
