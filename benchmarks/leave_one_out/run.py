@@ -16,12 +16,12 @@ from benchmarks.harness.statistics import bootstrap
 FOLDER = Path(__file__).parent
 GIVEN = 4
 DATA = {"theophylline": "1c-oral", "indomethacin": "2c-iv"}
-FITS = {
+FITS: dict[str, dict[str, Any]] = {
     "auto": {"decoder": "auto", "covariates": True},
     "compartment-plain": {"decoder": "compartment"},
     "compartment-lognormal": {"decoder": "compartment", "residual": "lognormal"},
 }
-POPULATIONS = {
+POPULATIONS: dict[str, dict[str, Any]] = {
     "popfit": {"error": "combined2"},
     "popfit-full": {"error": "combined2", "omega": "full"},
     "popfit-lognormal": {"error": "lognormal"},
