@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks.complex_profiles import kinetics
-from benchmarks.complex_profiles.populations import COMPLEX, POPULATIONS
+from benchmarks.complex_profiles.populations import COMPLEX, REPLACED, titrated
 from benchmarks.forecast_oracle import cohorts
 from benchmarks.forecast_oracle.kinetics import Doses
 from scipy.integrate import solve_ivp
@@ -156,8 +156,14 @@ def test_records_and_truths_are_whole(population):
     assert np.abs(cohorts.unseen(population, 6, seed=3).truth - patients.truth).max() > 0
 
 
-def test_every_cohort_of_the_issue_is_there():
-    assert {
-        "recirculation", "tmdd", "michaelis-menten", "transit", "dual-absorption", "power-law",
-        "two-lags", "fed-fasted", "vancomycin-2c-infusion", "oral-1c",
-    } == set(POPULATIONS)  # fmt: skip
+def test_a_replaced_cohort_has_a_successor():
+    names = {population.name for population in COMPLEX}
+    for gone in REPLACED:
+        assert gone.name not in names
+        assert sum(name.startswith(gone.name) for name in names) == 1
+    assert len(names) == 8
+
+
+def test_titrated_doses_rise_after_the_first():
+    regimens = [titrated(48.0, (100.0,), (3.0,), 144.0)(np.random.default_rng(1), 70.0, 70.0)]
+    np.testing.assert_array_equal(regimens[0][1], [100.0, 300.0, 300.0])
