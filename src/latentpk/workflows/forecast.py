@@ -98,7 +98,8 @@ def forecast_table(voices: Sequence[Voice], *, progress: Progress | None = None)
     Returns:
         Columns ID TIME CMT DVID DV PRED PRED_MEDIAN IPRED LO HI PI_LO PI_HI PARETO_K ESS METHOD
         VERDICT REASON; concentrations in the unit of DV. Of several models PARETO_K and METHOD
-        are those of the weightiest, and REASON begins with the weights.
+        are those of the weightiest, and REASON begins with the weights. A model of several groups
+        of people adds the probability of each, P_GROUP_1 (the largest), P_GROUP_2, ...
     """
     cohort = voices[0].cohort
     parts: list[pl.DataFrame] = []
@@ -216,9 +217,17 @@ def _table(
     }
     names = ["pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi"]
     columns |= {name.upper(): curve(name) for name in names}
+    columns |= {name: np.repeat(value, counts).tolist() for name, value in _groups(found).items()}
     columns |= {name: np.repeat(value, counts).tolist() for name, value in owner.items()}
     table = pl.DataFrame(columns, nan_to_null=True)
     return table.with_columns(_number(table[name]) for name in ("TIME", "CMT", "DVID", "DV"))
+
+
+def _groups(found: Sequence[Posteriors]) -> dict[str, np.ndarray]:
+    """Probability of each group of people, where one model answers and knows of several."""
+    if len(found) > 1 or found[0].group is None:
+        return {}
+    return {f"P_GROUP_{k + 1}": found[0].group[:, k] for k in range(found[0].group.shape[1])}
 
 
 def _number(column: pl.Series) -> pl.Series:

@@ -72,8 +72,16 @@ class Posterior:
         return Patient(self.model, record, eps, self.found.weight[0])
 
     @property
+    def groups(self) -> tuple[float, ...]:
+        """Probability that the patient belongs to each group of people; empty where all are one."""
+        group = self.found.group
+        return () if group is None else tuple(map(float, group[0]))
+
+    @property
     def mode(self) -> Float[np.ndarray, " effect"]:
         """The highest mode (MAP) in eps, converged by exact Newton steps.
+
+        In a population of several groups of people, that within the patient's likeliest group.
 
         Of a simulated decoder it is where Gauss-Newton ended: second slopes of a course cost more
         than they change.
@@ -95,8 +103,12 @@ class Posterior:
             return self.found.mode[0]
         record = stack_records([self.subject], undecided=self.undecided)
         first = jax.tree_util.tree_map(lambda x: x[0], record)
-        found = newton_mode(self.model, first, self.found.mode[0])
-        return np.asarray(found)
+        if self.found.group is None or self.found.likeliest is None:
+            return np.asarray(newton_mode(self.model, first, self.found.mode[0]))
+        group = int(self.found.group[0].argmax())
+        own = newton_mode(self.model.of_group(group), first, self.found.likeliest.mode[0])
+        frame = self.model.prior.frame(group)
+        return np.asarray(frame.origin + frame.spread @ own)
 
     @property
     def typical(self) -> dict[str, float]:
