@@ -152,7 +152,9 @@ def fit(
     console.say(f"{data}: {len(cohort)} subjects")
     console.notices(cohort.notices)
     settings: dict[str, Any] = {"decoder": decoder.value.replace("-", "_"), "structure": structure}
-    settings |= {"route": route.value, "components": groups}
+    settings["route"] = route.value
+    if groups != 1:
+        settings["components"] = groups
     if epochs is not None:
         settings["epochs"] = epochs
     if initial is not None:
