@@ -114,3 +114,10 @@ def _picked(parts: Sequence[Posteriors], name: str, index: np.ndarray) -> np.nda
 
 def _methods(parts: Sequence[Posteriors], index: np.ndarray) -> tuple[Method, ...]:
     return tuple(parts[k].method[i] for i, k in enumerate(index))
+
+
+def group_columns(found: Posteriors) -> dict[str, Float[np.ndarray, " subject"]]:
+    """Probability of each group, P_GROUP_1 (the largest) first; nothing where all are one."""
+    if found.group is None:
+        return {}
+    return {f"P_GROUP_{k + 1}": column for k, column in enumerate(found.group.T)}

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from latentpk.inference.averaging import Panel, Say
+from latentpk.inference.grouped import group_columns
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
 from latentpk.inference.prediction import Part, Predictions, predict, predict_average
 from latentpk.inference.trust import Domain, Trust, gate_a, gate_b, gate_c
@@ -217,17 +218,11 @@ def _table(
     }
     names = ["pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi"]
     columns |= {name.upper(): curve(name) for name in names}
-    columns |= {name: np.repeat(value, counts).tolist() for name, value in _groups(found).items()}
+    groups = group_columns(found[0]) if len(found) == 1 else {}
+    columns |= {name: np.repeat(value, counts).tolist() for name, value in groups.items()}
     columns |= {name: np.repeat(value, counts).tolist() for name, value in owner.items()}
     table = pl.DataFrame(columns, nan_to_null=True)
     return table.with_columns(_number(table[name]) for name in ("TIME", "CMT", "DVID", "DV"))
-
-
-def _groups(found: Sequence[Posteriors]) -> dict[str, np.ndarray]:
-    """Probability of each group of people, where one model answers and knows of several."""
-    if len(found) > 1 or found[0].group is None:
-        return {}
-    return {f"P_GROUP_{k + 1}": found[0].group[:, k] for k in range(found[0].group.shape[1])}
 
 
 def _number(column: pl.Series) -> pl.Series:

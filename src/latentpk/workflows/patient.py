@@ -12,6 +12,7 @@ from jaxtyping import Float
 from latentpk.dosing.exposure import Patient
 from latentpk.errors import InputError
 from latentpk.inference.averaging import Say
+from latentpk.inference.grouped import group_columns
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample, with_untold
@@ -72,10 +73,9 @@ class Posterior:
         return Patient(self.model, record, eps, self.found.weight[0])
 
     @property
-    def groups(self) -> tuple[float, ...]:
-        """Probability that the patient belongs to each group of people; empty where all are one."""
-        group = self.found.group
-        return () if group is None else tuple(map(float, group[0]))
+    def groups(self) -> dict[str, float]:
+        """Probability of each group of people, as forecasts name it; empty where all are one."""
+        return {name: float(column[0]) for name, column in group_columns(self.found).items()}
 
     @property
     def mode(self) -> Float[np.ndarray, " effect"]:
