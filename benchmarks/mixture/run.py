@@ -172,6 +172,7 @@ def _bar(population: str, kind: str, lead: dict[str, float]) -> dict[str, Any]:
     least = LEAST[population]
     low = lead["low"] if population == "bimodal" else lead["value"]
     return {
+        "kind": [population, kind],
         "what": f"{population}: lead of two groups over one, given {kind} [nats a person]",
         "measured": round(lead["value"], 4),
         "low": round(lead["low"], 4),

@@ -1,4 +1,4 @@
-"""A fit of two groups of people, from the records to a dose; nothing in the file says who is who."""
+"""A fit of two groups of people, from records that do not say who is who to a dose."""
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from latentpk.errors import InputError
 from latentpk.models.bundle import to_arrays
 from latentpk.workflows.exposure import Question, exposures
 from latentpk.workflows.stages import largest_first
+from latentpk.workflows.teaching import redrawn
 
 SLOWER, SHARE = 0.2, 0.3
 OPTIONS = {"decoder": "compartment", "structure": "1c-iv", "prior": "linear", "epochs": 60}
@@ -117,13 +118,20 @@ def test_the_map_is_a_persons_of_the_likeliest_group(fit, unseen):
     cohort = read(fit, table)
     for who in (int(np.flatnonzero(slow)[0]), int(np.flatnonzero(~slow)[0])):
         posterior = fit.posterior(cohort[who])
-        spread = (
-            posterior.parameters["cl"].quantile(0.02),
-            posterior.parameters["cl"].quantile(0.98),
-        )
-        assert spread[0] < posterior.map["cl"] < spread[1]
+        low, high = (posterior.parameters["cl"].quantile(share) for share in (0.02, 0.98))
+        assert low < posterior.map["cl"] < high
         assert posterior.typical["cl"] == pytest.approx(4.0, rel=0.25)
         assert posterior.groups["P_GROUP_2"] == pytest.approx(float(slow[who]), abs=0.05)
+
+
+def test_patients_drawn_from_the_model_are_of_both_groups(fit):
+    cohort = read_nonmem(two_kinds(120, 5)[0])
+    drawn = redrawn(fit.model, cohort.subjects, 0.0, seed=1)
+    trough = np.asarray(drawn.value)[:, 3]
+    cl, v = np.exp(np.asarray(fit.model.prior.typical))
+    middle = infusion(np.array([LEVELS[3]]), 300.0, SLOWER**0.5 * cl, v)
+    share = float(np.exp(fit.model.prior.log_shares()[1]))
+    assert np.mean(trough > middle) == pytest.approx(share, abs=0.12)
 
 
 def test_exposures_say_which_group(fit, unseen):
