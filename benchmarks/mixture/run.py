@@ -156,7 +156,8 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
         for method in METHODS:
             mine = [r for r in own if r["method"] == method]
             if mine:
-                numbers = ("share", "ratio", "right", "components")
+                numbers = ["share", "ratio", "components"]
+                numbers += ["right"] * (population == "bimodal")  # else there is nothing to tell
                 methods[method] = {
                     **{kind: float(np.mean([r[kind] for r in mine])) for kind in ("none", "first")},
                     **{k: [round(r[k], 4) for r in mine] for k in numbers if k in mine[0]},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
 from latentpk.errors import ArtifactError, InputError
@@ -113,9 +114,8 @@ class FittedPopulation:
     def predictor(self, name: str = "this model") -> Predictor:
         """What answers for patients; `name` is what answers call it."""
         kept = self.kept
-        typical = np.exp(
-            np.asarray(self.model.prior.location(np.array([c.median for c in kept.covariates])))
-        )
+        middle = jnp.asarray([known.median for known in kept.covariates], jnp.float64)
+        typical = np.exp(np.asarray(self.model.prior.location(middle)))
         return Predictor(
             name=name,
             model=self.model,
