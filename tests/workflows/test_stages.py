@@ -13,7 +13,9 @@ from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError
 from latentpk.models.bundle import to_arrays
+from latentpk.workflows import checkpoint, selection
 from latentpk.workflows.exposure import Question, exposures
+from latentpk.workflows.selection import Candidate, make_ground, try_candidate
 from latentpk.workflows.stages import largest_first
 from latentpk.workflows.teaching import redrawn
 
@@ -170,6 +172,43 @@ def test_the_largest_group_is_the_first(fit):
     again = largest_first(fit.model)
     for before, after in zip(to_arrays(fit.model).values(), to_arrays(again).values(), strict=True):
         np.testing.assert_allclose(after, before)
+
+
+class CutOff(Exception):
+    pass
+
+
+@pytest.mark.long
+def test_a_resumed_fit_is_the_uninterrupted_one(fit, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+
+    def cut_off(done, total, label):
+        if (done, label) == (9, "training the groups"):
+            raise CutOff
+
+    cohort, folder = read_nonmem(two_kinds(60, 3)[0]), tmp_path / "m.partial"
+    with pytest.raises(CutOff):
+        ProfileVAE(**OPTIONS, components=2).fit(cohort, checkpoint=folder, progress=cut_off)
+    seen = []
+    resumed = ProfileVAE(**OPTIONS, components=2)
+    resumed.fit(
+        cohort, checkpoint=folder, progress=lambda done, _, label: seen.append((label, done))
+    )
+    assert min(done for label, done in seen if label == "training the groups" and done) >= 8
+    before, after = to_arrays(fit.model), to_arrays(resumed.model)
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+@pytest.mark.long
+def test_a_trial_of_two_groups_forecasts_two_kinds_better(monkeypatch):
+    monkeypatch.setattr(selection, "TRIAL_EPOCHS", 20)
+    ground = make_ground(read_nonmem(two_kinds(90, 7)[0]), "combined2", 0)
+    one = Candidate(decoder="1c-iv", route="iv")
+    two = one.model_copy(update={"components": 2})
+    trials = [try_candidate(ground, candidate) for candidate in (one, two)]
+    assert len(trials[1].scores) == 90
+    assert trials[1].mean > trials[0].mean + 0.02
 
 
 @pytest.mark.parametrize("wrong", [0, 5, "two", 1.5])
