@@ -212,7 +212,7 @@ def _one_compartment(parameters: Floats, time: Floats, doses: Doses) -> Floats:
     cl, v = np.moveaxis(parameters[:, :, None, :], -1, 0)
     total = np.zeros((*parameters.shape[:2], time.shape[1]))
     for column in range(doses.time.shape[1]):
-        start, amount, length = (field[:, column, None, None] for field in doses)
+        start, amount, length = (field[:, column, None, None] for field in doses[:3])
         since = time[:, None, :] - start
         during, after = np.clip(since, 0, length), np.clip(since - length, 0, None)
         total += amount / length / cl * -np.expm1(-cl / v * during) * np.exp(-cl / v * after)

@@ -1,7 +1,7 @@
 """Cohorts drawn from a true population: NONMEM tables for the methods, truths for the score."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,14 @@ def unseen(population: Population, size: int, *, seed: int) -> Patients:
     return _draw(population, size, np.random.default_rng([seed, 2]), early=True)
 
 
+def unseen_regimen(population: Population, size: int, *, seed: int) -> Patients:
+    """Patients like `unseen` on doses and at intervals that nobody was trained on."""
+    if population.other_regimen is None:
+        raise ValueError(f"{population.name} has no other regimen.")
+    rng = np.random.default_rng([seed, 4])
+    return _draw(replace(population, regimen=population.other_regimen), size, rng, early=True)
+
+
 def _draw(population: Population, size: int, rng: np.random.Generator, *, early: bool) -> Patients:
     covariates = population.draw_covariates(rng, size)
     factor = np.linalg.cholesky(population.omega)
@@ -88,7 +96,8 @@ def _draw(population: Population, size: int, rng: np.random.Generator, *, early:
     link = (population.typical(covariates) + eta)[:, None, :]
     later = np.tile(population.design.later, (size, 1))
     truth = population.concentration(link, later, doses)[:, 0]
-    grid = np.tile(np.arange(0.25, population.design.end + 0.1, 0.25), (size, 1))
+    step = population.design.grid
+    grid = np.tile(np.arange(step, population.design.end + 0.4 * step, step), (size, 1))
     cmax = population.concentration(link, grid, doses)[:, 0].max(axis=1, keepdims=True)
     clean = population.concentration(link, level_time, doses)[:, 0]
     return Patients(
@@ -117,6 +126,7 @@ def _times(
         population.level if early else population.level_whole,
         count=int(rng.integers(low, high + 1)),
         until=design.split if early else design.end,
+        rounding=design.rounding,
     )
 
 
@@ -168,7 +178,8 @@ def write_truth(patients: Patients, path: Path) -> Path:
 def _write(patients: Patients, path: Path, *, later: bool) -> Path:
     rows = [row for subject in range(len(patients)) for row in _records(patients, subject, later)]
     names = ["ID", "TIME", "EVID", "MDV", "CMT", "AMT", "RATE", "DV"]
-    frame = pl.DataFrame(rows, schema=names + list(patients.population.covariates), orient="row")
+    names += [*patients.population.covariates, *patients.population.dose_covariates]
+    frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_csv(path)
     return path
@@ -176,11 +187,14 @@ def _write(patients: Patients, path: Path, *, later: bool) -> Path:
 
 def _records(patients: Patients, subject: int, later: bool) -> Iterator[tuple]:
     """One subject's records in the order of time, a dose before anything else at its time."""
-    where = 2 if patients.population.oral else 1
+    population = patients.population
+    where = 2 if population.oral else 1
     records = []
-    for time, amount, duration in zip(*(field[subject] for field in patients.doses), strict=True):
+    doses = [field[subject] for field in patients.doses[:3]]
+    state = patients.doses.state
+    for time, amount, duration in zip(*doses, strict=True):
         if amount > 0:
-            rate = 0.0 if patients.population.oral else amount / duration
+            rate = amount / duration if duration > 0 and not population.oral else 0.0
             records.append((time, 1, 1, 1, amount, rate, None))
     for column in np.flatnonzero(patients.measured[subject]):
         level = (patients.level_time[subject, column], patients.level[subject, column])
@@ -189,4 +203,6 @@ def _records(patients: Patients, subject: int, later: bool) -> Iterator[tuple]:
         records += [(time, 2, 1, where, 0.0, 0.0, None) for time in patients.later[subject]]
     # Python's sort is stable: doses come first in the list, hence first at equal times.
     for record in sorted(records, key=lambda row: row[0]):
-        yield (subject + 1, *record, *patients.covariates[subject])
+        last = np.flatnonzero((doses[0] <= record[0]) & (doses[1] > 0))[-1]
+        carried = [] if state is None else [state[subject, last]] * len(population.dose_covariates)
+        yield (subject + 1, *record, *patients.covariates[subject], *carried)

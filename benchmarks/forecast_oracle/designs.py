@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.forecast_oracle.kinetics import Doses
 
 Floats = NDArray[np.float64]
-Regimen = tuple[Floats, Floats, Floats]  # times [h], amounts [mg], durations [h]
+Regimen = tuple[Floats, ...]  # times [h], amounts [mg], durations [h], perhaps a covariate of each
 Draw = Callable[[np.random.Generator, float, float], float]
 
 
@@ -23,6 +23,8 @@ class Design:
         early: Least and greatest number of a forecast patient's levels, all in the first part.
         whole: Least and greatest number of a training patient's levels, over the whole record.
         later: Noise-free times to predict, after the split [h].
+        grid: Spacing of the times among which Cmax is looked for [h].
+        rounding: Level times are multiples of it [h].
     """
 
     split: float
@@ -30,16 +32,19 @@ class Design:
     early: tuple[int, int]
     whole: tuple[int, int]
     later: tuple[float, ...]
+    grid: float = 0.25
+    rounding: float = 0.01
 
 
 def pad(regimens: list[Regimen]) -> Doses:
-    """Regimens (time, amount, duration) of several patients as one padded block."""
-    width = max(len(time) for time, _, _ in regimens)
+    """Regimens (time, amount, duration, perhaps a covariate) of several patients, padded."""
+    width = max(len(regimen[0]) for regimen in regimens)
     fields = []
-    for field, filler in enumerate((0.0, 0.0, 1.0)):  # a duration is divided by: pad it with 1
+    for field, filler in enumerate((0.0, 0.0, 1.0, 0.0)):  # a duration is divided by: pad with 1
         block = np.full((len(regimens), width), filler)
         for row, regimen in enumerate(regimens):
-            block[row, : len(regimen[field])] = regimen[field]
+            if field < len(regimen):
+                block[row, : len(regimen[field])] = regimen[field]
         fields.append(block)
     return Doses(*fields)
 
@@ -105,6 +110,7 @@ def level_times(
     *,
     count: int,
     until: float,
+    rounding: float = 0.01,
 ) -> Floats:
     """Draw a patient's level times, at least 0.25 h apart and never at a dose's time.
 
@@ -114,18 +120,20 @@ def level_times(
         draw: Time of a level from the end of a dose and the start of the next [h].
         count: Number of levels.
         until: Latest time [h].
+        rounding: Times are multiples of it [h].
 
     Returns:
-        Sorted times [h], rounded to 0.01 h, shape (level,).
+        Sorted times [h], shape (level,).
     """
-    start, _, duration = regimen
+    start, _, duration = regimen[:3]
     eligible = np.flatnonzero(start + duration < until - 0.5)
     following = np.append(start[1:], np.inf)
     times: list[float] = []
     while len(times) < count:
         dose = int(rng.choice(eligible))
         ended, next_dose = float(start[dose] + duration[dose]), float(following[dose])
-        time = round(float(draw(rng, ended, min(next_dose, until))), 2)
+        drawn = float(draw(rng, ended, min(next_dose, until)))
+        time = round(round(drawn / rounding) * rounding, 2)
         free = all(abs(time - other) >= 0.25 for other in times)
         if free and 0 < time <= until and np.abs(time - start).min() > 0.05:
             times.append(time)

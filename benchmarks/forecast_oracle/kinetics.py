@@ -20,15 +20,18 @@ class Doses(NamedTuple):
         time: Start of the dose [h], shape (patient, dose).
         amount: [mg], shape (patient, dose).
         duration: Of the infusion [h], 0 for oral doses, shape (patient, dose).
+        state: A covariate of each dose, such as fed (1) or fasted (0), shape (patient, dose).
     """
 
     time: Floats
     amount: Floats
     duration: Floats
+    state: Floats | None = None
 
     def take(self, index: NDArray[np.intp] | slice) -> "Doses":
         """The chosen patients' doses."""
-        return Doses(*(field[index] for field in self))
+        state = None if self.state is None else self.state[index]
+        return Doses(self.time[index], self.amount[index], self.duration[index], state)
 
 
 def two_compartment_infusion(parameters: Floats, time: Floats, doses: Doses) -> Floats:
@@ -98,4 +101,4 @@ def _columns(doses: Doses) -> Iterator[tuple[Floats, ...]]:
     """Each dose of every patient as (patient, 1) columns; all-padding columns are left out."""
     for column in range(doses.time.shape[1]):
         if np.any(doses.amount[:, column] > 0):
-            yield tuple(field[:, column : column + 1] for field in doses)
+            yield tuple(field[:, column : column + 1] for field in doses[:3])

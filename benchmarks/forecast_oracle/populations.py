@@ -34,6 +34,8 @@ class Population:
         level_whole: Draws the time of one level of a training patient.
         design: When patients are measured.
         floor: Least concentration that a forecast's logarithm is taken of [mg/L].
+        dose_covariates: Name of the covariate of each dose, if there is one.
+        other_regimen: Like `regimen`, of doses and intervals that nobody is trained on.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Population:
     level_whole: designs.Draw
     design: Design
     floor: float = 1e-3
+    dose_covariates: tuple[str, ...] = ()
+    other_regimen: Callable[[np.random.Generator, float, float], designs.Regimen] | None = None
 
     def deviation(self, concentration: Floats) -> Floats:
         """Residual standard deviation [mg/L]: sqrt(additive^2 + (proportional f)^2)."""

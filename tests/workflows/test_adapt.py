@@ -70,6 +70,7 @@ def test_covariate_effects_stay(adapted, source):
     np.testing.assert_allclose(gaps[0] - gaps[2], gaps[1] - gaps[3], atol=1e-12)
 
 
+@pytest.mark.long
 def test_local_patients_it_has_not_seen_are_forecast_better(folder, source):
     truth = simulate_truth(shifted(1.5), 60, seed=21)
     ward = read_nonmem(

@@ -99,6 +99,7 @@ def test_models_are_equally_likely_before_the_first_level():
     np.testing.assert_allclose(panel.weight, 0.5, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_model_that_refuses_the_patient_is_not_heard():
     posteriors = [one.posterior(cohort[0], draws=128) for one, cohort in pairs_of(ROWS, *NAMES)]
     refusing = replace(posteriors[0].gates[1], verdict="refuse", reason="Too heavy.")
@@ -143,6 +144,7 @@ def test_each_level_tells_what_was_known_then(both):
     assert widths[0] > widths[1] > widths[2]
 
 
+@pytest.mark.long
 def test_a_flatter_prior_moves_the_mode_towards_the_levels():
     """MAP with weight w minimises residuals + w eps'eps: at w -> 0 the least squares."""
     predictor, cohort = pairs_of(ROWS.replace("27.0", "45.0"), NAMES[0])[0]
@@ -162,6 +164,7 @@ def test_a_flatter_prior_moves_the_mode_towards_the_levels():
 ASKED = ROWS + "7,40,2,0,0,,1,70,90,0,50\n"
 
 
+@pytest.mark.long
 def test_an_averaged_forecast_is_the_mixture_of_its_models():
     """The quantile where the mixture's distribution function is 5, 50 and 95 %."""
     pairs = pairs_of(ASKED, *NAMES)

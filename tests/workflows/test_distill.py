@@ -130,6 +130,7 @@ def test_a_model_with_occasions_is_refused():
         distill("busulfan-mccune-2014", DistillSettings(subjects=20, epochs=1))
 
 
+@pytest.mark.long
 def test_the_encoder_alone_is_near_the_posterior():
     """As trained by default: within a third of a posterior SD, and as wide within a fifth."""
     name = "vancomycin-goti-2018"

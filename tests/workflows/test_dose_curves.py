@@ -76,6 +76,7 @@ def test_bands_hold_the_median_and_no_curve_is_negative(usual):
         assert (band.median <= band.hi).all()
 
 
+@pytest.mark.long
 def test_units_carry_through(predictor, usual, tmp_path):
     rows = RECORD.replace("1000,1000", "1,1").replace("27.0", "27000").replace("14.0", "14000")
     wish = Wish(amounts=(0.5, 1.0), intervals=(12.0, 24.0), infusions=(1.0,))

@@ -66,6 +66,7 @@ def test_a_stiff_course_is_no_negative_state(cohort, kon):
     assert not any("NegativeState" in one for one in told)
 
 
+@pytest.mark.long
 def test_a_fit_tells_it(cohort, structure):
     settings = PopfitSettings(
         structure=structure,

@@ -28,9 +28,8 @@ def first_patient(name, predictor):
     return read_nonmem(records.filter(pl.col("ID") == 1), **predictor.reading, purpose="forecast")
 
 
-@pytest.mark.parametrize(
-    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", NAMES)
 def test_a_patient_gets_a_finite_posterior_curve_and_area(name):
     predictor = open_predictor(name)
     subject = predictor.dosed(first_patient(name, predictor).subjects[0])

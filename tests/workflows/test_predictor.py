@@ -125,6 +125,7 @@ def test_a_point_estimate_has_no_effect_of_occasions_without_levels(posterior):
     assert drawn.mean() == pytest.approx(own[0], abs=0.01)
 
 
+@pytest.mark.long
 def test_who_else_is_in_the_file_changes_no_answer(predictor):
     other = f"{TEXT.splitlines()[0]}\n{OTHER}"
     one, two, both = (predictor.forecast(read(t, predictor)) for t in (TEXT, other, TEXT + OTHER))

@@ -129,6 +129,7 @@ def test_a_cohort_read_otherwise_is_refused(fitted, patients):
         fitted.forecast(other)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bits(fitted, ward):
     again = ProfileVAE(**fitted.settings.model_dump()).fit(read_nonmem(ward))
     first, second = to_arrays(fitted.model), to_arrays(again.model)

@@ -29,6 +29,7 @@ def model(ward, tmp_path_factory):
     return ProfileVAE.load(folder)
 
 
+@pytest.mark.long
 def test_the_model_remembers_how_clearance_was_made(model, asked):
     assert model.reading()["derive"] == DERIVE
     assert model.predictor().domain.renal == RenalDefinition(
@@ -40,6 +41,7 @@ def test_the_model_remembers_how_clearance_was_made(model, asked):
     assert not any("was computed by" in text for text in model.forecast(cohort)["REASON"])
 
 
+@pytest.mark.long
 def test_another_formula_is_a_caution(model, asked):
     reading = model.reading() | {"derive": {"renal": "ckd-epi-2021"}, "purpose": "forecast"}
     table = model.forecast(read_nonmem(asked, **reading))
@@ -61,6 +63,7 @@ def test_a_changed_formula_does_not_resume_a_fit(model, ward):
     assert identity(DERIVE) != identity(DERIVE | {"renal_cap": 120.0})
 
 
+@pytest.mark.long
 def test_without_creatinine_the_model_names_what_it_needs(model, asked):
     with pytest.raises(InputError, match="SCR or CREAT"):
         read_nonmem(asked.drop("SCR"), **model.reading(), purpose="forecast")

@@ -41,7 +41,7 @@ def test_levels_lie_around_the_packages_curve(patients):
     row, structure = patients.row, Structure.parse(card(patients.row.name).population.structure)
     clean = row.concentration(patients.theta[:, None], patients.time, patients.doses)[:, 0]
     for k in range(6):
-        time, amount, duration = (field[k] for field in patients.doses)
+        time, amount, duration = (field[k] for field in patients.doses[:3])
         doses = Doses.of(time, amount, duration=duration, depot=float(row.oral))
         response = structure.response(jnp.asarray(patients.theta[k]))
         curve = concentration(doses, jnp.asarray(patients.time[k]), response=response)

@@ -175,6 +175,7 @@ class TestSchemes:
         own = read_library(nano_table.with_columns(MAT=pl.Series(upper)))
         assert len(np.unique(scheme_groups(own, "material"))) == nano_studies["MAT"].n_unique()
 
+    @pytest.mark.long
     def test_fewer_groups_than_folds_are_left_out_one_by_one(self, library, settings):
         wanted = settings.model_copy(update={"scheme": "tumor_model", "folds": 5, "repeats": 1})
         found = evaluate(library, wanted)

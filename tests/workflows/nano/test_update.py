@@ -36,6 +36,7 @@ def judged(nano_table, nano_courses, nano_studies, nano_settings, few_points):
     return evaluate(library, settings)
 
 
+@pytest.mark.long
 def test_one_measurement_is_worth_more_than_properties(judged):
     error = judged["update"]["log_rmse"]
     assert error[LATENT[1]] < error[LATENT[0]]
@@ -43,6 +44,7 @@ def test_one_measurement_is_worth_more_than_properties(judged):
     assert judged["update"]["measurements"] == 2 * judged["update"]["particles"] > 80
 
 
+@pytest.mark.long
 def test_courses_bring_the_latent_model_into_the_table(judged):
     models = judged["targets"]["DE24"]
     assert {"latent", ALONE, "ensemble"} <= models.keys()

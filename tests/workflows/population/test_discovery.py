@@ -49,6 +49,7 @@ def found(patients):
     return discover(patients, settings, route="iv")
 
 
+@pytest.mark.long
 def test_the_true_effects_are_found(found):
     answer = told(found)
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
@@ -63,6 +64,7 @@ def test_the_true_effects_are_found(found):
     assert found.final.found.minus2 < found.base.found.minus2 - 50
 
 
+@pytest.mark.long
 def test_summaries_are_the_likelihood_around_the_mode(found):
     """The quadratic's gain by an effect is near the full likelihood's."""
     fall = found.problem.empty.minus2 - found.choice.fit.minus2

@@ -78,6 +78,7 @@ def test_values_are_evaluated_where_nothing_is_estimated(simulated):
     np.testing.assert_allclose(np.exp(found.value), values)
 
 
+@pytest.mark.long
 def test_the_form_changes_the_model_but_not_its_typical_patient(simulated, focei):
     """Log-normal ke is another model than log-normal cl: -2 log L differs, estimates hardly."""
     settings = PopfitSettings(
@@ -91,6 +92,7 @@ def test_the_form_changes_the_model_but_not_its_typical_patient(simulated, focei
     np.testing.assert_allclose([ka, ke * v, v], np.exp(focei.found.value[:3]), rtol=0.05)
 
 
+@pytest.mark.long
 def test_subjects_in_another_order_give_the_same_estimates(simulated, exact):
     from dataclasses import replace
 
@@ -101,6 +103,7 @@ def test_subjects_in_another_order_give_the_same_estimates(simulated, exact):
     np.testing.assert_allclose(again.found.each[::-1], exact.found.each, atol=1e-2)
 
 
+@pytest.mark.long
 def test_effects_and_a_full_omega_are_found_again(ward):
     """Clearance goes with weight to 0.75, volume with weight; the effects are independent."""
     settings = PopfitSettings(
@@ -119,6 +122,7 @@ def test_effects_and_a_full_omega_are_found_again(ward):
     assert -1 < found["correlations"]["v1,cl"]["value"] < 1
 
 
+@pytest.mark.long
 def test_variation_between_occasions_is_found_again(make_occasions):
     settings = PopfitSettings(
         structure="1c-iv", varying=("cl",), iov=("cl",), error="lognormal",

@@ -31,6 +31,7 @@ def mine():
     return UserSystem("oral", first_order, NAMES, ("depot", "central"), "depot")
 
 
+@pytest.mark.long
 def test_it_has_the_likelihood_of_the_closed_form_at_the_known_optimum(simulated, mine):
     row = OPTIMUM.filter(pl.col("OBJECTIVE") == "focei").row(0, named=True)
     start = {name: row[name.upper().rstrip("1")] for name in NAMES}

@@ -1,0 +1,1 @@
+"""Forecasts of profiles that no compartment model describes, against the Bayes oracle."""
