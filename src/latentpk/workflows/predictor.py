@@ -107,6 +107,8 @@ class Predictor:
 
         .. math:: p_w(\varepsilon) \propto N(\varepsilon; 0, I)^w = N(\varepsilon; 0, I / w)
 
+        Of several groups of people each is flattened about its own typical patient; shares stay.
+
         Args:
             weight: w, the share of the prior's log density that counts, above 0 and at most 1; 1
                 is the model as it is. (Flattened priors: Hughes and Keizer 2021,

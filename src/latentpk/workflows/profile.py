@@ -205,8 +205,7 @@ class ProfileVAE:
             config = config.model_copy(update={"components": chosen.components})
         polished = polish(model, records, settings.seed, store, progress)
         self._model = largest_first(refresh_encoder(trainer, polished, everyone, training))
-        doubted = doubtful_fit(self._model, records, [subject.id for subject in cohort])
-        told = (*told, *doubted)
+        told = (*told, *doubtful_fit(self._model, records, [subject.id for subject in cohort]))
         outcome = Outcome(self._model, config, told, history)
         notices = (*((store.note,) if store.note else ()), *told)
         self._fitted = Fitted(
