@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.complex_profiles.methods import SIZE, UNSEEN, Task, run_oracle, run_ours
-from benchmarks.complex_profiles.populations import COMPLEX, PLAIN, POPULATIONS
+from benchmarks.complex_profiles.populations import COMPLEX, PLAIN, POPULATIONS, REPLACED
 from benchmarks.forecast_oracle.score import Score, coverage, interval_score, ratio
 from benchmarks.harness import command, machine
 from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
@@ -18,12 +18,20 @@ COMPLEX_BAR, PLAIN_BAR, OTHER_BAR, OTHER_COVERAGE, MISFIT = 1.2, 1.08, 1.3, 0.85
 
 
 def plan() -> list[Cell]:
-    """Every cell of a seed before the next seed's: oracles, compartments, then auto."""
-    return [
-        Cell({"cohort": cohort, "method": method, "seed": seed})
+    """Every cell of a seed before the next seed's: oracles, compartments, then auto.
+
+    Replaced cohorts have the cells that led to it, and no more.
+    """
+    cells = [
+        Cell({"cohort": population.name, "method": method, "seed": seed})
         for seed in SEEDS
         for method in ("oracle", *METHODS)
-        for cohort in POPULATIONS
+        for population in (*COMPLEX, *PLAIN)
+    ]
+    return cells + [
+        Cell({"cohort": population.name, "method": method, "seed": SEEDS[0]})
+        for method in ("oracle", "compartment")
+        for population in REPLACED
     ]
 
 
@@ -76,8 +84,11 @@ def bars(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the issue asks of each cohort, and what was measured."""
     at = {(row["cohort"], row["method"], row["regimen"]): row for row in table}
     plain = {population.name for population in PLAIN}
+    gone = {population.name for population in REPLACED}
     found = []
     for cohort in POPULATIONS:
+        if cohort in gone:
+            continue
         known, other = at.get((cohort, "auto", "known")), at.get((cohort, "auto", "other"))
         if known is not None:
             most = PLAIN_BAR if cohort in plain else COMPLEX_BAR

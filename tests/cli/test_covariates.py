@@ -42,3 +42,30 @@ def test_bad_input_is_told_and_nothing_written(latentpk, table, tmp_path, more, 
     assert done.exit_code == 2
     assert said in done.stderr + done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+GENTAMICIN = "gentamicin-hodiamont-2017"  # knows no covariate
+
+
+def test_a_model_is_asked_for_its_directions(latentpk, table, tmp_path):
+    out = tmp_path / "found.json"
+    done = latentpk(
+        "covariates", table, "--model", GENTAMICIN, "--resamples", "0", "--out", out,
+        "--plots", tmp_path / "plots",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert found["meta"]["parameters"] == ["cl", "v1"]
+    assert ("v1", "WT") in {(one["parameter"], one["covariate"]) for one in found["effects"]}
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"directions.png"}
+
+
+def test_options_of_a_fit_beside_a_model_are_refused(latentpk, table, tmp_path):
+    out = tmp_path / "found.json"
+    done = latentpk(
+        "covariates", table, "--model", GENTAMICIN, "--structure", "1c-iv", "--error",
+        "lognormal", "--out", out,
+    )  # fmt: skip
+    assert done.exit_code == 2
+    assert "--structure, --error beside --model" in done.stderr
+    assert list(tmp_path.iterdir()) == []

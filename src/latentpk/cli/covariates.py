@@ -2,19 +2,38 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
 from latentpk.cli.options import Data, OutFile, Quiet, Route, Seed, Threads, UnitsText
+from latentpk.cli.patients import misnamed
 from latentpk.cli.popfit import Error, Method, names_of, say_fit
+from latentpk.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from latentpk.workflows.population.discovery import (
+        Discovery,
+        DiscoverySettings,
+        SearchSettings,
+    )
+    from latentpk.workflows.population.fit import PopfitSettings
 
 
 @reported
 def covariates(
     data: Data,
     out: OutFile,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Look in the latent space of this model (a folder or a published one) instead of "
+            "fitting a population model.",
+            show_default=False,
+        ),
+    ] = None,
     structure: Annotated[
         str, typer.Option(metavar="auto|1c-iv|1c-oral|...", help="The model, as in popfit.")
     ] = "auto",
@@ -64,44 +83,103 @@ def covariates(
 ) -> None:
     """Find which covariates act on which parameter, in which shape, and write it as JSON.
 
+    Examples: latentpk covariates data.csv --structure 1c-oral --out found.json;
+    latentpk covariates data.csv --model my.model --out found.json --plots pictures
+
     A model without effects is fitted; what each patient's levels say of the parameters is kept with
     its uncertainty; effects enter while they pass what permuted covariates reach by chance, and
-    leave or change shape as long as that helps. A last fit holds them.
+    leave or change shape as long as that helps. A last fit holds them. With --model nothing is
+    fitted: the posteriors of a trained model, without their prior, say where patients are in its
+    latent space, whatever its decoder.
     """
     check_output(out, data)
+    if model is not None:
+        _check_fit_options(structure, parameters, error, method, route)
     console = start(quiet=quiet, threads=threads)
-    from latentpk.inference.estimation import EstimationSettings
     from latentpk.storage import write_file
-    from latentpk.workflows.population.discovery import DiscoverySettings, discover, told
-    from latentpk.workflows.population.fit import PopfitSettings
+    from latentpk.workflows.population.discovery import DiscoverySettings, SearchSettings, told
 
-    base = PopfitSettings(
-        structure=structure,
-        parameters=names_of(parameters),
-        error=error.value,
-        estimation=EstimationSettings(method=None if method is Method.AUTO else method.value),
-        seed=seed,
-    )
-    settings = DiscoverySettings(
-        base=base,
+    search = SearchSettings(
         covariates=names_of(columns),
         false_inclusion=false_inclusion,
         resamples=resamples,
         seed=seed,
     )
-    with console.progress() as progress:
-        found = discover(data, settings, progress=progress, units=units, route=route.value)
+    if model is None:
+        base = _base(structure, parameters, error, method, seed)
+        asked = DiscoverySettings(base=base, **search.model_dump())
+        found = _by_likelihood(console, data, asked, {"units": units, "route": route.value})
+    else:
+        found = _in_latent_space(console, model, data, search, units)
     answer = told(found)
     write_file(out, json.dumps(answer, indent=1, allow_nan=False) + "\n")
-    console.notices(found.base.cohort.notices)
+    console.notices(found.cohort.notices)
     _say(console, answer)
-    say_fit(console, answer["fit"])
+    if "fit" in answer:
+        say_fit(console, answer["fit"])
     if plots is not None:
         from latentpk.report.population import draw_discovery
 
         for path in draw_discovery(found, plots):
             console.say(str(path))
     console.say(str(out))
+
+
+def _check_fit_options(
+    structure: str, parameters: str | None, error: Error, method: Method, route: Route
+) -> None:
+    """Refuse what only a population fit reads, before anything is read."""
+    given = {
+        "--structure": structure != "auto",
+        "--parameters": parameters is not None,
+        "--error": error is not Error.COMBINED2,
+        "--method": method is not Method.FOCEI,
+        "--route": route is not Route.AUTO,
+    }
+    clashing = [name for name, there in given.items() if there]
+    if clashing:
+        raise InputError(
+            f"{', '.join(clashing)} beside --model: the model decides that. Leave out "
+            f"{' and '.join(clashing)}, or leave out --model to fit a population model."
+        )
+
+
+def _base(
+    structure: str, parameters: str | None, error: Error, method: Method, seed: int
+) -> "PopfitSettings":
+    from latentpk.inference.estimation import EstimationSettings
+    from latentpk.workflows.population.fit import PopfitSettings
+
+    return PopfitSettings(
+        structure=structure,
+        parameters=names_of(parameters),
+        error=error.value,
+        estimation=EstimationSettings(method=None if method is Method.AUTO else method.value),
+        seed=seed,
+    )
+
+
+def _by_likelihood(
+    console: Console, data: Path, settings: "DiscoverySettings", reading: dict[str, Any]
+) -> "Discovery":
+    from latentpk.workflows.population.discovery import discover
+
+    with console.progress() as progress:
+        return discover(data, settings, progress=progress, **reading)
+
+
+def _in_latent_space(
+    console: Console, model: str, data: Path, settings: "SearchSettings", units: str | None
+) -> "Discovery":
+    from latentpk.workflows.population.directions import discover_directions
+    from latentpk.workflows.predictor import open_predictor
+
+    try:
+        predictor = open_predictor(model)
+    except ArtifactError as error:
+        raise misnamed(model, error) from error
+    with console.progress() as progress:
+        return discover_directions(predictor, data, settings, progress=progress, units=units)
 
 
 def _say(console: Console, answer: dict[str, Any]) -> None:

@@ -87,6 +87,12 @@ class Regression:
     slope: Float[np.ndarray, "subject parameter"]
     weight: Float[np.ndarray, "subject parameter"]
 
+    @property
+    def departures(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """How far patients are likely to be from their location, and how sure: means and SDs."""
+        left = np.maximum(1 - self.weight * self.variance, 0.0)
+        return self.slope * self.variance, np.sqrt(left * self.variance)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:

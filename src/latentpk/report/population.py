@@ -9,6 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from latentpk.models.population import LEAST as LOWEST
 from latentpk.report.plots import BLUE, GREY, INK, LEVEL, literal, save_figure, tidy
 from latentpk.workflows.population.discovery import Discovery
 from latentpk.workflows.population.fit import PopulationFit
@@ -53,9 +54,13 @@ def draw_discovery(found: Discovery, folder: Path) -> list[Path]:
         folder: Where the pictures go; made if absent.
 
     Returns:
-        The pictures' paths: `before.png`, `after.png`, `fit.png`.
+        The pictures' paths: `before.png`, `after.png`, `fit.png`; of a latent space
+        `directions.png`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if found.base is None or found.final is None:
+        save_figure(directions_figure(found), folder / "directions.png")
+        return [folder / "directions.png"]
     figures = {
         "before.png": effects_figure(found.base, "Random effects without covariates"),
         "after.png": effects_figure(found.final, "Random effects beside the chosen covariates"),
@@ -121,6 +126,61 @@ def effects_figure(
         tidy(axes)
     figure.suptitle(title, **_TITLE)
     return figure
+
+
+def directions_figure(found: Discovery) -> Figure:
+    """Latent directions against covariates with how sure each patient is, and chosen effects."""
+    names = found.cohort.covariate_names[:MOST]
+    mean, sd = found.problem.empty.departures
+    rows, columns = len(found.directions), len(names)
+    size = (max(2.6 * columns + 0.6, 6.4), 2.3 * rows + 0.9)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
+    panels: np.ndarray = figure.subplots(rows, columns, squeeze=False, sharey="row", sharex="col")
+    chosen = {one.place: number for number, one in enumerate(found.choice.fit.chosen)}
+    for k, direction in enumerate(found.directions):
+        for c, covariate in enumerate(names):
+            axes, x = panels[k, c], found.covariates[:, c]
+            axes.axhline(0, color=GREY, lw=1)
+            shown = mean[:, k]
+            acts = (k, covariate) in chosen
+            color = BLUE if acts else GREY
+            axes.errorbar(x, shown, sd[:, k], fmt="none", ecolor=color, elinewidth=0.6, alpha=0.35)
+            axes.scatter(x, shown, color=color, s=12, alpha=0.8, lw=0)
+            if acts:
+                _draw_effect(axes, found, chosen[k, covariate], x)
+            codes = np.unique(x)
+            if len(codes) <= CODES:
+                axes.set_xticks(codes, [f"{code:g}" for code in codes])
+                axes.margins(x=0.3)
+            if k == rows - 1:
+                axes.set_xlabel(literal(covariate), color=INK)
+            if c == 0:
+                axes.set_ylabel(literal(direction), color=INK)
+            tidy(axes)
+    count = len(chosen)
+    said = "no effect" if not count else f"{count} effect{'s' if count > 1 else ''}"
+    figure.supylabel("posterior mean and SD, from the population's mean", color=INK, fontsize=10)
+    figure.suptitle(f"Latent directions and covariates: {said} chosen (blue)", **_TITLE)
+    return figure
+
+
+def _draw_effect(axes: Axes, found: Discovery, number: int, x: np.ndarray) -> None:
+    """The chosen effect, as far as covariates reach."""
+    fit = found.choice.fit
+    one, coefficient = fit.chosen[number], fit.coefficients[number]
+    columns = found.problem.design[:, one.columns]
+    if one.shape == "linear":
+        moved = np.log(np.maximum(1 + columns[:, 0] * coefficient[0], LOWEST))
+    else:
+        moved = columns @ coefficient
+    moved = moved + fit.mean[one.parameter] - found.problem.empty.mean[one.parameter]
+    order = np.argsort(x)
+    if one.shape == "category":
+        codes, first = np.unique(x, return_index=True)
+        axes.plot(codes, moved[first], "_", color=LEVEL, ms=26, mew=2)
+    else:
+        axes.plot(x[order], moved[order], color=LEVEL, lw=1.8)
+    axes.set_title(one.shape, fontsize=9, color=INK)
 
 
 def _against(

@@ -33,6 +33,11 @@ class CompartmentDecoder(Decoder):
         """Number of latent dimensions."""
         return len(self.structure.names)
 
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The structure's parameters."""
+        return self.structure.names
+
     def concentration(
         self,
         z: Float[Array, "piece latent"],

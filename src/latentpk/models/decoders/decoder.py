@@ -32,6 +32,11 @@ class Decoder(eqx.Module):
         """Number of latent dimensions."""
 
     @property
+    def directions(self) -> tuple[str, ...]:
+        """A name of each latent dimension, for a person; numbered where it stands for nothing."""
+        return tuple(f"latent {k}" for k in range(1, self.latent + 1))
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """Covariates that z goes on with, standardized, beyond its latent dimensions."""
         return ()

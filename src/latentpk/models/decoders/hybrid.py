@@ -65,6 +65,12 @@ class HybridDecoder(Decoder):
         """Number of latent dimensions."""
         return len(self.structure.names) + self.config.residual
 
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The mechanism's parameters, then what the factor reads."""
+        more = (f"factor {k}" for k in range(1, self.config.residual + 1))
+        return (*self.structure.names, *more)
+
     def concentration(
         self,
         z: Float[Array, "piece latent"],

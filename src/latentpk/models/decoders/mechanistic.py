@@ -24,6 +24,11 @@ class MechanisticDecoder(FollowedDecoder):
         """Number of latent dimensions."""
         return len(self.structure.names)
 
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """The system's parameters."""
+        return self.structure.names
+
     def parameters(self, z: Float[Array, "piece latent"]) -> Float[Array, "piece parameter"]:
         """The system's parameters in the order of its names."""
         return bounded_exp(z)

@@ -129,6 +129,16 @@ class NeuralOdeDecoder(FollowedDecoder):
         return self.config.latent
 
     @property
+    def directions(self) -> tuple[str, ...]:
+        """The volume, the factors of rates, and what the network alone reads."""
+        config = self.config
+        known = ["v", "elimination", "exchange"]
+        known += ["absorption"] if config.depot else []
+        known += ["f"] if config.bioavailability else []
+        more = config.latent - len(known)
+        return (*known, *(f"field {k}" for k in range(1, more + 1)))
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """The target level's covariate, where the field reads one."""
         return () if self.config.target is None else (self.config.target,)

@@ -31,11 +31,10 @@ TOGETHER = 0.7  # correlation from which on two covariates can hardly be told ap
 MOST_CODES = 6  # of a category
 
 
-class DiscoverySettings(Frozen):
+class SearchSettings(Frozen):
     """How effects of covariates are looked for.
 
     Attributes:
-        base: The model without effects.
         covariates: Columns; None for every numeric one.
         false_inclusion: Share of data sets without any effect in which one may be found.
         permutations: Of the covariates, from which the threshold comes.
@@ -43,7 +42,6 @@ class DiscoverySettings(Frozen):
         seed: Of both.
     """
 
-    base: PopfitSettings = PopfitSettings()
     covariates: tuple[str, ...] | None = None
     false_inclusion: float = Field(default=0.1, gt=0, lt=1)
     permutations: int = Field(default=200, ge=50)
@@ -51,25 +49,42 @@ class DiscoverySettings(Frozen):
     seed: int = Field(default=0, ge=0)
 
 
+class DiscoverySettings(SearchSettings):
+    """How they are looked for in a population model.
+
+    Attributes:
+        base: The model without effects.
+    """
+
+    base: PopfitSettings = PopfitSettings()
+
+
 @dataclass(frozen=True, eq=False)
 class Discovery:
     """What was found.
 
     Attributes:
-        base: The fit without effects; its config names the covariates.
-        problem: Patients and candidates.
+        cohort: Patients and covariates.
+        directions: What effects may act on: parameters, or a latent space's dimensions.
+        problem: What patients' levels say of these, and candidates.
         choice: What was chosen.
-        probability: Of each parameter's place and covariate.
-        final: The fit with the effects; the base where there are none.
-        covariates: Their values, first of each subject, shape (subject, covariate).
+        probability: Of each direction's place and covariate.
+        base: The fit without effects; None where a trained model said what levels tell.
+        final: The fit with the effects, which is the base where there are none.
     """
 
-    base: PopulationFit
+    cohort: Cohort
+    directions: tuple[str, ...]
     problem: Problem
     choice: Choice
     probability: dict[tuple[int, str], float]
-    final: PopulationFit
-    covariates: Float[np.ndarray, "subject covariate"]
+    base: PopulationFit | None = None
+    final: PopulationFit | None = None
+
+    @property
+    def covariates(self) -> Float[np.ndarray, "subject covariate"]:
+        """First values of each subject."""
+        return np.stack([subject.covariates[0] for subject in self.cohort])
 
 
 def discover(
@@ -110,15 +125,7 @@ def discover(
     base = fit_population(cohort, settings.base, progress=progress)
     values = np.stack([subject.covariates[0] for subject in cohort])
     problem = make_problem(base, values)
-    choice = choose(
-        problem,
-        false_inclusion=settings.false_inclusion,
-        permutations=settings.permutations,
-        seed=settings.seed,
-    )
-    probability = selection_probabilities(
-        problem, choice, resamples=settings.resamples, seed=settings.seed, progress=progress
-    )
+    choice, probability = searched(problem, settings, progress)
     final = base
     if choice.fit.chosen:
         asked = settings.base.model_copy(
@@ -128,7 +135,22 @@ def discover(
             }
         )
         final = fit_population(cohort, asked, progress=progress)
-    return Discovery(base, problem, choice, probability, final, values)
+    return Discovery(cohort, base.config.varying, problem, choice, probability, base, final)
+
+
+def searched(
+    problem: Problem, settings: SearchSettings, progress: Progress | None
+) -> tuple[Choice, dict[tuple[int, str], float]]:
+    """The choice, and how often each effect is chosen when patients are drawn anew."""
+    choice = choose(
+        problem,
+        false_inclusion=settings.false_inclusion,
+        permutations=settings.permutations,
+        seed=settings.seed,
+    )
+    return choice, selection_probabilities(
+        problem, choice, resamples=settings.resamples, seed=settings.seed, progress=progress
+    )
 
 
 def make_problem(fit: PopulationFit, values: Float[np.ndarray, "subject covariate"]) -> Problem:
@@ -138,22 +160,39 @@ def make_problem(fit: PopulationFit, values: Float[np.ndarray, "subject covariat
         raise TypeError("only a population model has these effects")
     names, size = fit.config.varying, len(fit.config.varying)
     factor = np.asarray(prior.factor())
-    inverse = np.linalg.inv(factor)
     eta = fit.found.modes[:, :size] @ factor.T
-    curvature = _curvatures(fit.model, fit.records, fit.found.modes)[:, :size, :size]
-    own = np.einsum("ji,njk,kl->nil", inverse, curvature - np.eye(size), inverse)
+    curvature = curvatures(fit.model, fit.records, fit.found.modes)[:, :size, :size]
     places = [fit.config.parameters.index(name) for name in names]
     center = np.asarray(prior.log_typical)[places]
+    summaries = summarized(eta, np.broadcast_to(center, eta.shape), curvature, factor)
+    return Problem(summaries, *candidates_of(fit.cohort, values, size))
+
+
+def summarized(
+    eta: Float[np.ndarray, "subject direction"],
+    center: Float[np.ndarray, "subject direction"],
+    curvature: Float[np.ndarray, "subject direction direction"],
+    factor: Float[np.ndarray, "direction direction"],
+) -> Summaries:
+    """The likelihood of levels alone as a quadratic of where a patient is.
+
+    Args:
+        eta: Modes of the joint density, from the prior's location.
+        center: That location.
+        curvature: Of minus the log joint density there, in whitened effects.
+        factor: The whitening: eta is factor times a standard normal.
+    """
+    inverse = np.linalg.inv(factor)
+    own = np.einsum("ji,njk,kl->nil", inverse, curvature - np.eye(len(factor)), inverse)
     # at the mode the likelihood's slope is the prior's
     slope = eta @ inverse.T @ inverse
-    pull = slope + np.einsum("nij,nj->ni", own, eta + center)
-    design, candidates = _candidates(fit.cohort, values, size)
-    return Problem(Summaries(pull, own), design, candidates)
+    return Summaries(slope + np.einsum("nij,nj->ni", own, eta + center), own)
 
 
-def _candidates(
+def candidates_of(
     cohort: Cohort, values: Float[np.ndarray, "subject covariate"], parameters: int
 ) -> tuple[Float[np.ndarray, "subject column"], tuple[Candidate, ...]]:
+    """All effects on so many directions, and the columns of their design."""
     columns: list[np.ndarray] = []
     candidates: list[Candidate] = []
     for c, (name, kind) in enumerate(
@@ -187,7 +226,8 @@ def _run(model: LatentModel, records: Record, modes: Array) -> Array:
     return jax.lax.map(lambda item: expected_curvature(model, *item), (records, modes))
 
 
-def _curvatures(model: LatentModel, records: Record, modes: np.ndarray) -> np.ndarray:
+def curvatures(model: LatentModel, records: Record, modes: np.ndarray) -> np.ndarray:
+    """Expected curvature of minus each patient's log joint density at its mode."""
     data = jax.tree_util.tree_map(jnp.asarray, records)
     return np.asarray(_run(model, data, jnp.asarray(modes)))
 
@@ -203,7 +243,7 @@ def _written(
 
 def told(found: Discovery) -> dict[str, Any]:
     """JSON values: the effects with gains and probabilities, and the fit that holds them."""
-    names, varying = found.base.cohort.covariate_names, found.base.config.varying
+    names, varying = found.cohort.covariate_names, found.directions
     effects = [
         {
             "parameter": varying[one.parameter],
@@ -221,25 +261,23 @@ def told(found: Discovery) -> dict[str, Any]:
         for (k, name), share in sorted(found.probability.items(), key=lambda item: -item[1])
         if (k, name) not in chosen
     ]
-    return {
-        "meta": {
-            "what": "covariate effects by likelihood of quadratic summaries of each patient",
-            "covariates": list(names),
-            "parameters": list(varying),
-            "threshold": found.choice.threshold,
-            "threshold_is": "fall of -2 log L by degree of freedom that the best of all effects "
-            "passes when covariates are permuted between patients, as often as asked for",
-            "base_minus2_log_likelihood": found.base.found.minus2,
-        },
-        "effects": effects,
-        "others": others,
-        "warnings": _warnings(found),
-        "fit": describe(found.final),
+    meta: dict[str, Any] = {
+        "what": "covariate effects by likelihood of quadratic summaries of each patient",
+        "covariates": list(names),
+        "parameters": list(varying),
+        "threshold": found.choice.threshold,
+        "threshold_is": "fall of -2 log L by degree of freedom that the best of all effects "
+        "passes when covariates are permuted between patients, as often as asked for",
     }
+    answer = {"meta": meta, "effects": effects, "others": others, "warnings": _warnings(found)}
+    if found.base is None or found.final is None:
+        return answer
+    meta["base_minus2_log_likelihood"] = found.base.found.minus2
+    return answer | {"fit": describe(found.final)}
 
 
 def _collinear(found: Discovery, name: str) -> list[str]:
-    names = found.base.cohort.covariate_names
+    names = found.cohort.covariate_names
     if len(names) < 2:
         return []
     ranks = np.argsort(np.argsort(found.covariates, axis=0), axis=0)
@@ -252,7 +290,7 @@ def _collinear(found: Discovery, name: str) -> list[str]:
 
 
 def _warnings(found: Discovery) -> list[str]:
-    cohort, said = found.base.cohort, []
+    cohort, said = found.cohort, []
     varying = [
         name
         for c, name in enumerate(cohort.covariate_names)
@@ -261,7 +299,7 @@ def _warnings(found: Discovery) -> list[str]:
     if varying:
         said.append(
             f"{', '.join(varying)} change within patients: effects were looked for with first "
-            "values; the last fit follows them."
+            "values." + ("" if found.final is None else " The last fit follows them.")
         )
     for one in found.choice.fit.chosen:
         others = _collinear(found, one.covariate)
