@@ -203,7 +203,10 @@ class LatentModel(eqx.Module):
         return jnp.sum(jnp.where(record.mask, each, 0.0))
 
     def encode(self, record: Record) -> Gaussian:
-        """The encoder's Gaussian over eps; without an encoder or levels, the prior."""
+        """The encoder's Gaussian over eps; without an encoder or levels, the prior.
+
+        Of several groups of people it is that of the first, as `of_group` is of any.
+        """
         if self.encoder is None:
             size = self.dimension(record)
             return Gaussian(jnp.zeros(size), jnp.eye(size))
