@@ -39,6 +39,7 @@ def summary(results: Results) -> str:
             ("dosing_speed", _dosing_speed),
             ("population", _population),
             ("covariates", _covariates),
+            ("mixture", _mixture),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -65,6 +66,20 @@ def _population(found: dict[str, Any]) -> Iterator[Line]:
 def _covariates(found: dict[str, Any]) -> Iterator[Line]:
     for bar in found["bars"]:
         yield [f"covariates, {bar['what']}", f"{bar['measured']}", bar["bar"], _met(bar["met"])]
+
+
+def _mixture(found: dict[str, Any]) -> Iterator[Line]:
+    names = {"bimodal": "two kinds of people", "unimodal": "one kind of people"}
+    given = {"none": "before any level", "first": "later levels from the first two"}
+    for population, name in names.items():
+        for kind, words in given.items():
+            bar = next(b for b in found["bars"] if b["kind"] == [population, kind])
+            said = f"{bar['measured']:+.3f} ({bar['low']:+.3f} to {bar['high']:+.3f})"
+            if population == "bimodal":
+                truth = found["table"][population]["gap"][kind]["value"] + bar["measured"]
+                said += f"; the true model {truth:+.3f}"
+            what = f"{name}, {words}: log score of two groups minus one's [nats a person]"
+            yield [what, said, bar["bar"], _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:

@@ -36,6 +36,29 @@ def test_a_nonlinear_structure_begins_where_it_is_told(latentpk, clinic, tmp_pat
     assert settings["initial"] == {"vmax": 20.0, "km": 5.0, "v1": 40.0}
 
 
+@pytest.mark.parametrize(("given", "asked"), [("2", 2), ("auto", "auto")])
+def test_groups_of_people_reach_the_model(latentpk, clinic, tmp_path, given, asked):
+    result = latentpk("fit", clinic, "--out", tmp_path / "m", "--components", given)
+    assert result.exit_code == 0, result.stderr
+    assert latentpk.asked()["settings"]["components"] == asked
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "5", "two", "1.5", ""])
+def test_an_impossible_number_of_groups_is_bad_input(latentpk, clinic, tmp_path, given):
+    result = latentpk("fit", clinic, "--out", tmp_path / "m", "--components", given)
+    assert result.exit_code == 2
+    assert "--components" in result.stderr
+    assert "1 to 4 groups" in " ".join(result.stderr.split())
+    assert not (tmp_path / "m").exists()
+
+
+def test_groups_are_the_sources_where_there_is_one(latentpk, clinic, tmp_path):
+    what = ("--start-from", "vancomycin-goti-2018", "--components", "2")
+    result = latentpk("fit", clinic, "--out", tmp_path / "m", *what)
+    assert result.exit_code == 2
+    assert "--components beside --start-from" in " ".join(result.stderr.split())
+
+
 def test_defaults_leave_the_choices_to_the_model(latentpk, clinic, tmp_path):
     assert latentpk("fit", clinic, "--out", tmp_path / "m").exit_code == 0
     assert latentpk.asked()["settings"] == {

@@ -36,6 +36,34 @@ def test_it_writes_estimates_and_prints_them(latentpk, tmp_path):
     assert own["parameters"] == found["parameters"]
 
 
+def test_a_model_folder_is_forecast_from_and_shown(latentpk, tmp_path, monkeypatch):
+    model, out = tmp_path / "fit.model", tmp_path / "forecast.csv"
+    fit = latentpk("popfit", DATA, *FAST, "--out", tmp_path / "fit.json", "--model", model)
+    assert fit.exit_code == 0, fit.stderr
+    assert str(model) in fit.stdout.splitlines()
+    done = latentpk("forecast", model, DATA, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    lines = out.read_text().splitlines()
+    assert lines[0].startswith("ID,TIME,CMT,DVID,DV,PRED")
+    assert len(lines) == 1 + 30 * 6
+    shown = latentpk("show", model)
+    assert shown.exit_code == 0
+    assert "1c-oral" in shown.stdout
+    assert "log likelihood" in shown.stdout
+
+
+def test_a_model_needs_no_covariates_of_doses_and_a_free_place(latentpk, tmp_path):
+    taken = tmp_path / "file"
+    taken.write_text("something else")
+    meals = ("--effects", "ka~FED", "--dose-covariates", "FED", "--model", tmp_path / "m")
+    for more, said in ((meals, "covariates of doses"), (("--model", taken), "is a file")):
+        done = latentpk("popfit", DATA, *FAST, "--out", tmp_path / "fit.json", *more)
+        assert done.exit_code == 2
+        assert said in " ".join(done.stderr.split())
+        assert not (tmp_path / "fit.json").exists()
+        assert not (tmp_path / "m").exists()
+
+
 def test_no_evaluations_evaluate_what_was_given(latentpk, tmp_path):
     out = tmp_path / "fit.json"
     start = "ka=1.2,cl=3,v=20,om_ka=0.5,om_cl=0.25,om_v=0.2,sigma_add=0.15,sigma_prop=0.12"

@@ -104,6 +104,19 @@ def start():
 
 
 @pytest.fixture(scope="session")
+def divided(start):
+    """The start as a population of two groups: three people in ten clear a quarter as fast."""
+    import jax.numpy as jnp
+
+    from latentpk.models.groups import Groups
+
+    odds, shift = jnp.log(jnp.array([0.3 / 0.7])), jnp.log(jnp.array([[0.25, 0.9]]))
+    spread = jnp.array([[0.25, 0.0], [0.05, 0.2]])
+    prior = start.prior.spread_by(spread).divided(Groups(odds, shift, jnp.log(jnp.array([0.8]))))
+    return start.with_prior(prior)
+
+
+@pytest.fixture(scope="session")
 def evidence(start):
     """Marginal log likelihood of each stacked record under the start or a model like it."""
     from latentpk.inference.posterior import PosteriorSettings, posteriors

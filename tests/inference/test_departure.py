@@ -62,6 +62,20 @@ def test_a_learned_population_moves_in_the_same_way(start):
     assert eqx.tree_equal(there.encoder, source.encoder)
 
 
+def test_groups_of_people_move_together(divided):
+    by = eqx.tree_at(
+        lambda d: (d.typical, d.spread),
+        nowhere(divided),
+        (jnp.array([0.2, -0.1]), jnp.full(2, 0.3)),
+    )
+    moved = depart(divided, by)
+    np.testing.assert_array_equal(moved.prior.log_shares(), divided.prior.log_shares())
+    for k in range(2):
+        before, after = divided.prior.of_group(k), moved.prior.of_group(k)
+        np.testing.assert_allclose(after.typical - before.typical, [0.2, -0.1], rtol=1e-9)
+        np.testing.assert_allclose(after.chol(), np.exp(0.3) * before.chol(), rtol=1e-9)
+
+
 def test_a_kernel_moves_its_typical_response():
     config = ModelConfig(decoder=KernelConfig(modes=2, sites=2, disposition=2, absorption=1))
     source = build(config)

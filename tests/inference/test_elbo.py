@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from latentpk import precision
 from latentpk.inference.elbo import Draws, make_draws, ridge, subject_terms
 from latentpk.inference.sampling import base_draws
 from latentpk.models.config import (
@@ -153,3 +154,47 @@ def test_the_ridge_holds_a_peripheral_volume_near_the_central_one_and_moves_that
     slope = dict(zip(names, np.asarray(jax.grad(at)(typical)), strict=True))
     assert slope["v2"] == pytest.approx(1.4 / 0.7**2)
     assert (slope["cl"], slope["v1"]) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def summed(divided, ward, quick):
+    record = jax.tree.map(jnp.asarray, take(ward, 5))
+    noise = base_draws(4096, 4, 0).normal.reshape(64, 64, 2, 2).swapaxes(1, 2)
+    every = jax.vmap(lambda n, k: subject_terms(divided, record, Draws(n, k), beta=1.0))
+    return quick(every)(jnp.asarray(noise), jnp.zeros((64, 4), bool))
+
+
+class TestGroups:
+    """A population of two groups: the group is summed out."""
+
+    def test_the_bound_of_many_samples_is_the_evidence(self, summed, divided, ward, evidence):
+        exact = evidence(ward, divided)[5]
+        assert float(summed[1].bound.mean()) == pytest.approx(exact, abs=0.05)
+        assert float(summed[1].bound.mean()) <= exact + 0.02
+
+    def test_a_subset_of_no_levels_has_the_evidence_one(self, summed):
+        np.testing.assert_allclose(summed[1].subset, np.zeros(64), atol=1e-9)
+
+    def test_the_divergence_counts_the_groups_too(self, summed, divided, ward):
+        assert (np.asarray(summed[1].kl) > 0).all()
+        np.testing.assert_allclose(summed[0], -summed[1].bound - summed[1].subset, rtol=1e-12)
+
+    def test_training_moves_shares_places_and_widths_in_single_precision(self, divided, ward):
+        light = precision.single(divided)
+        record = jax.tree.map(jnp.asarray, precision.single(take(ward, 5)))
+        draws = make_draws(np.random.default_rng(1), (), 4, 8, 2)
+
+        def loss(prior):
+            return subject_terms(light.with_prior(prior), record, draws, beta=1.0)[0]
+
+        slopes = jax.tree.leaves(jax.grad(loss)(light.prior).groups)
+        assert [leaf.shape for leaf in slopes] == [(1,), (1, 2), (1,)]
+        assert all(leaf.dtype == jnp.float32 for leaf in slopes)
+        assert all(np.abs(np.asarray(leaf)).min() > 1e-4 for leaf in slopes)
+
+    def test_a_penalty_holds_groups_together_and_none_at_nothing(self, divided):
+        groups = divided.prior.groups
+        far = eqx.tree_at(lambda g: g.shift, groups, 3 * groups.shift)
+        empty = eqx.tree_at(lambda g: g.odds, groups, groups.odds - 5)
+        for other in (far, empty):
+            assert ridge(divided.with_prior(divided.prior.divided(other))) > ridge(divided) + 1

@@ -62,3 +62,18 @@ def test_every_round_draws_anew(polisher, monkeypatch):
     for number in range(2):
         polisher.run_round(polisher.start, number)
     assert len(seeds) == len(set(seeds)) == 2
+
+
+def test_polishing_groups_raises_the_true_marginal_likelihood(divided, ward, evidence):
+    polisher = make_polisher(divided, ward, SETTINGS)
+    after = polisher.finish(polisher.run_round(polisher.start, 0))
+    assert evidence(ward, after).sum() > evidence(ward, divided).sum() + 1.0
+    assert after.groups == 2
+    assert not np.allclose(after.prior.groups.shift, divided.prior.groups.shift, atol=1e-3)
+
+
+def test_groups_have_the_marginal_likelihood_of_their_mixture(divided, ward, evidence):
+    stacked = polish._proposals(divided, ward, SETTINGS.model_copy(update={"draws": 2048}), 0)
+    assert stacked.eps.shape == (24, 2, 2048, 2)
+    found = jax.jit(jax.vmap(lambda r, p: polish._evidence(divided, r, p)))(ward, stacked)
+    np.testing.assert_allclose(found - np.log(2048), evidence(ward, divided), atol=0.1)

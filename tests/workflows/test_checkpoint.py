@@ -27,6 +27,7 @@ def half_done(tmp_path):
     store.add(TRIAL)
     history = TrainingHistory([ElboTerms(*(np.float64(i) / 3 for i in range(5)))], 1)
     store.keep(begin_at(jnp.arange(4, dtype=jnp.float32) / 7), history)
+    store.keep_grouped(begin_at(jnp.full(5, 0.3, jnp.float32)), TrainingHistory(history.terms * 2))
     store.keep_round(begin_at(jnp.full(3, 0.1, jnp.float32)), 2)
     store.write()
     return tmp_path / "m.partial"
@@ -40,6 +41,9 @@ class TestResuming:
         assert again.history.annealed_from == 1
         assert again.rounds == 2
         np.testing.assert_array_equal(again.state.params, jnp.arange(4, dtype=jnp.float32) / 7)
+        np.testing.assert_array_equal(again.grouped.params, np.full(5, 0.3, np.float32))
+        assert len(again.grouped_history.terms) == 2
+        assert again.grouped_history.annealed_from is None
         np.testing.assert_array_equal(again.polished.params, np.full(3, 0.1, np.float32))
         assert "resuming" in again.note
 

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,31 @@ def infused():
 def open_route():
     records = simulate("theophylline", 20, seed=1).with_columns(CMT=1).drop("RATE")
     return read_nonmem(records)
+
+
+class TestGroups:
+    """How many kinds of people: one unless two are asked for, or forecast better."""
+
+    FIXED: ClassVar = {"decoder": "compartment", "structure": "2c-iv", "prior": "linear"}
+
+    def test_unasked_there_is_one(self, decide, infused):
+        chosen, tried = decide(infused, like("2c"), **self.FIXED)
+        assert chosen.components == 1
+        assert not tried
+
+    def test_a_number_is_taken_untried(self, decide, infused):
+        chosen, tried = decide(infused, like("2c"), **self.FIXED, components=3)
+        assert chosen.components == 3
+        assert not tried
+
+    @pytest.mark.parametrize(("gain", "components"), [(1.0, 2), (0.0, 1)])
+    def test_auto_takes_two_where_they_forecast_better(self, decide, infused, gain, components):
+        chosen, tried = decide(
+            infused, lambda c: gain * (c.components == 2), **self.FIXED, components="auto"
+        )
+        assert chosen.components == components
+        assert [c.components for c in tried] == [1, 2]
+        assert str(tried[1]).endswith("2 groups")
 
 
 class TestSearch:

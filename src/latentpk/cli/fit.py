@@ -1,7 +1,7 @@
 """`latentpk fit`: train a model on a population."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -83,6 +83,13 @@ def fit(
             show_default=False,
         ),
     ] = None,
+    components: Annotated[
+        str,
+        typer.Option(
+            metavar="1|2|...|auto",
+            help="Groups of people, where nothing says who is who: poor metabolizers, say.",
+        ),
+    ] = "1",
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -108,8 +115,9 @@ def fit(
     and residual error move as far as the local levels insist, and an encoder learns the result.
     """
     replaced = check_folder(out)
+    groups = parse_components(components)
     if start_from is not None:
-        _check_options(covariates, decoder, structure, route, initial)
+        _check_options(covariates, decoder, structure, route, initial, components)
     elif renal is Renal.CARD:
         raise InputError("--renal card: a fit has no card yet. Name a formula.")
     computed = derivation(
@@ -145,6 +153,8 @@ def fit(
     console.notices(cohort.notices)
     settings: dict[str, Any] = {"decoder": decoder.value.replace("-", "_"), "structure": structure}
     settings["route"] = route.value
+    if groups != 1:
+        settings["components"] = groups
     if epochs is not None:
         settings["epochs"] = epochs
     if initial is not None:
@@ -155,6 +165,24 @@ def fit(
     console.notices(tuple(model.notices))
     model.save(out)
     console.say(str(out))
+
+
+def parse_components(text: str) -> int | Literal["auto"]:
+    """Read --components.
+
+    Raises:
+        InputError: Neither "auto" nor a number of groups that can be fitted.
+    """
+    from latentpk.models.config import MOST_GROUPS
+
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and 1 <= int(text) <= MOST_GROUPS:
+        return int(text)
+    raise InputError(
+        f"--components {text}: a population consists of 1 to {MOST_GROUPS} groups of people, or "
+        "auto tries two against one. 1 is a population of one kind."
+    )
 
 
 def _names(text: str | None) -> list[str] | None:
@@ -188,7 +216,12 @@ def _adapt(
 
 
 def _check_options(
-    covariates: str | None, decoder: Decoder, structure: str, route: Route, initial: str | None
+    covariates: str | None,
+    decoder: Decoder,
+    structure: str,
+    route: Route,
+    initial: str | None,
+    components: str,
 ) -> None:
     """Refuse what the source has decided already, before anything is read."""
     given = {
@@ -197,6 +230,7 @@ def _check_options(
         "--structure": structure != "auto",
         "--route": route is not Route.AUTO,
         "--initial": initial is not None,
+        "--components": components != "1",
     }
     clashing = [name for name, there in given.items() if there]
     if clashing:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
+from latentpk.cli.fit import check_folder
 from latentpk.cli.options import (
     Data,
     Interpolation,
@@ -131,6 +132,14 @@ def popfit(
         int,
         typer.Option(min=0, help="Of the likelihood, at most; 0 evaluates it at --initial."),
     ] = 500,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also write a model folder, for forecast, exposure, dose and show.",
+            show_default=False,
+        ),
+    ] = None,
     plots: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also draw how well it fits.", show_default=False),
@@ -152,12 +161,17 @@ def popfit(
     shrinkage, and a warning for everything that the data could not tell.
     """
     check_output(out, data)
+    if model is not None:
+        check_folder(model)
     console = start(quiet=quiet, threads=threads)
     from latentpk.inference.estimation import EstimationSettings
     from latentpk.storage import write_file
     from latentpk.workflows.population.fit import PopfitSettings, fit_population
+    from latentpk.workflows.population.fitted import FittedPopulation, check_keepable
     from latentpk.workflows.population.outcome import describe
 
+    if model is not None:
+        check_keepable(names_of(dose_covariates) or ())
     estimation = EstimationSettings(
         method=None if method is Method.AUTO else method.value,
         nodes=nodes,
@@ -189,6 +203,9 @@ def popfit(
     write_file(out, json.dumps(found, indent=1, allow_nan=False) + "\n")
     console.notices(tuple(found["meta"]["notices"]))
     say_fit(console, found)
+    if model is not None:
+        FittedPopulation.of(fit, found, route=route.value).save(model)
+        console.say(str(model))
     if plots is not None:
         from latentpk.report.population import draw_population
 

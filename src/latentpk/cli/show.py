@@ -153,13 +153,13 @@ def _plain(value: Any) -> str:
 
 
 def _load(folder: Any) -> Any:
-    """A trained model of patients, or one of nanoparticles."""
+    """A trained or fitted model of patients, or one of nanoparticles."""
     from latentpk.storage import read_kind
 
     if read_kind(folder) == "nano-model":
         from latentpk.workflows.nano.model import NanoModel
 
         return NanoModel.load(folder)
-    from latentpk.workflows.profile import ProfileVAE
+    from latentpk.workflows.predictor import load_model
 
-    return ProfileVAE.load(folder)
+    return load_model(folder)

@@ -16,6 +16,7 @@ from latentpk.models.prior import LearnedPrior
 from latentpk.models.record import Record
 
 SPREAD, SPREAD_SD = 0.4, 0.75  # a usual SD between patients of a log parameter, and of its log
+SHIFT_SD, SIZE_SD = 1.5, 0.5  # of a group's log parameters, and of how much wider it is
 RATIO_SD = 0.7  # of a peripheral volume over the central one, of a flow over the clearance
 
 
@@ -55,6 +56,10 @@ def subject_terms(
 ) -> tuple[Float[Array, ""], ElboTerms]:
     r"""Loss of one subject.
 
+    A population of several groups sums the group out, with draws in each of them,
+
+    .. math:: \log \sum_k \pi_k \exp(bound_k)
+
     On all levels and on a random subset of them, the importance-weighted bound with K samples of
     the encoder,
 
@@ -76,6 +81,38 @@ def subject_terms(
     References:
         Burda, Grosse, Salakhutdinov, Importance weighted autoencoders, ICLR 2016.
     """
+    if model.groups == 1:
+        within = _bounds(model, record, draws, beta)
+    else:
+        index = jnp.arange(model.groups)
+        each = jax.vmap(lambda k: _bounds(model.of_group(k), record, draws, beta))(index)
+        within = _over_groups(model.prior.log_shares(), each)
+    likelihood, kl, bounds = within
+    zero = jnp.zeros_like(bounds[0])
+    return -jnp.sum(bounds), ElboTerms(likelihood, kl, bounds[1], bounds[0], zero)
+
+
+class _Within(NamedTuple):
+    """Of one group: expected log likelihood, KL divergence, bounds on all levels and the subset."""
+
+    likelihood: Float[Array, "*group"]
+    kl: Float[Array, "*group"]
+    bounds: Float[Array, "*group 2"]
+
+
+def _over_groups(log_shares: Float[Array, " group"], each: _Within) -> _Within:
+    """The bound with the group summed out, and its terms under the groups' probabilities."""
+    joint = log_shares[:, None] + each.bounds
+    probability = jax.nn.softmax(joint[:, 0])
+    divergence = each.kl + jax.nn.log_softmax(joint[:, 0]) - log_shares
+    return _Within(
+        jnp.sum(probability * each.likelihood),
+        jnp.sum(probability * divergence),
+        jax.scipy.special.logsumexp(joint, axis=0),
+    )
+
+
+def _bounds(model: LatentModel, record: Record, draws: Draws, beta: float) -> _Within:
     masks = jnp.stack([record.mask, record.mask & draws.keep])
     q = model.encode_masked(record, masks)
     noise, samples = draws.noise, draws.noise.shape[1]
@@ -91,9 +128,7 @@ def subject_terms(
     bounds = jax.scipy.special.logsumexp(weights, axis=1) - jnp.log(
         jnp.asarray(samples, weights.dtype)
     )
-    zero = jnp.zeros_like(bounds[0])
-    terms = ElboTerms(jnp.mean(likelihood[0]), kl[0], bounds[1], bounds[0], zero)
-    return -jnp.sum(bounds), terms
+    return _Within(jnp.mean(likelihood[0]), kl[0], bounds)
 
 
 def make_draws(
@@ -136,6 +171,10 @@ def ridge(model: LatentModel) -> Float[Array, ""]:
     total = total + model.decoder.penalty()
     if isinstance(model.decoder, CompartmentDecoder | HybridDecoder):
         total = total + _usual(model.decoder.structure.names, prior)
+    if prior.groups is not None:
+        total = total + jnp.sum(prior.groups.shift**2) / SHIFT_SD**2
+        total = total + jnp.sum(prior.groups.size**2) / SIZE_SD**2
+        total = total - 2 * jnp.sum(prior.log_shares())  # no group vanishes for a lack of people
     if prior.network is not None:
         leaves = jax.tree_util.tree_leaves(eqx.filter(prior.network, eqx.is_inexact_array))
         total = total + sum(jnp.sum(leaf**2) for leaf in leaves)

@@ -70,10 +70,13 @@ class PolishSettings(Frozen):
 
 
 class Proposals(NamedTuple):
-    """Fixed draws of stacked subjects, and log p(eps) - log q(eps) of each."""
+    """Fixed draws of stacked subjects, and log p(eps) - log q(eps) of each.
 
-    eps: Float[Array, "subject draw effect"]
-    log_ratio: Float[Array, "subject draw"]
+    Where there are several groups of people, each has draws of its own, relative to its prior.
+    """
+
+    eps: Float[Array, "*subject draw effect"]
+    log_ratio: Float[Array, "*subject draw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +153,8 @@ def make_polisher(
     def loss(flat: Array, record: Record, proposals: Proposals, share: Array) -> Array:
         params = unravel(flat)
         current = moving.inside(params)
-
-        def evidence(r: Record, p: Proposals) -> Array:
-            location = current.location(r)
-            each = jax.vmap(lambda e: current.log_likelihood(e, location, r))(p.eps)
-            return jax.scipy.special.logsumexp(each + p.log_ratio)
-
-        return -jnp.mean(jax.vmap(evidence)(record, proposals)) + share * moving.penalty(params)
+        evidence = jax.vmap(lambda r, p: _evidence(current, r, p))(record, proposals)
+        return -jnp.mean(evidence) + share * moving.penalty(params)
 
     @jax.jit
     def epoch_program(
@@ -196,12 +194,35 @@ def _proposals(
     model: LatentModel, records: Record, settings: PolishSettings, round_: int
 ) -> Proposals:
     # its own draws for each subject: shared ones would err alike for all, and not average out
-    count = records.mask.shape[0]
-    stacked = many_base_draws(count, settings.draws, model.effects, settings.seed + 1 + round_)
-    eps, ratio = in_blocks(
-        lambda block: _propose_block(model, *block), (records, stacked), None, "proposals"
-    )
-    return Proposals(jnp.asarray(eps, jnp.float32), jnp.asarray(ratio, jnp.float32))
+    count, parts = records.mask.shape[0], []
+    for group in range(model.groups):
+        seed, within = settings.seed + 1 + round_ + 1000 * group, model.of_group(group)
+        stacked = many_base_draws(count, settings.draws, model.effects, seed)
+        found = in_blocks(
+            lambda block: _propose_block(within, *block),  # noqa: B023 - called in this pass
+            (records, stacked),
+            None,
+            "proposals",
+        )
+        parts.append(Proposals(*(jnp.asarray(part, jnp.float32) for part in found)))
+    if len(parts) == 1:
+        return parts[0]
+    return jax.tree_util.tree_map(lambda *each: jnp.stack(each, axis=1), *parts)
+
+
+def _evidence(model: LatentModel, record: Record, proposals: Proposals) -> Float[Array, ""]:
+    """Monte Carlo marginal log likelihood of one subject, but for a constant."""
+
+    def within(model: LatentModel, p: Proposals) -> Array:
+        location = model.location(record)
+        each = jax.vmap(lambda e: model.log_likelihood(e, location, record))(p.eps)
+        return jax.scipy.special.logsumexp(each + p.log_ratio)
+
+    if model.groups == 1:
+        return within(model, proposals)
+    index = jnp.arange(model.groups)
+    each = jax.vmap(lambda k, p: within(model.of_group(k), p))(index, proposals)
+    return jax.scipy.special.logsumexp(model.prior.log_shares() + each)
 
 
 @eqx.filter_jit

@@ -1,6 +1,6 @@
 """The posterior of patients: encode, refine, importance-weight, and climb where that fails."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,9 +9,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from latentpk.compilation import threads
+from latentpk.inference.grouped import WORTH, group_probabilities, join
 from latentpk.inference.modes import Modes, find_modes, starts
 from latentpk.inference.nuts import CHAINS, nuts_batch
 from latentpk.inference.psis import k_threshold
@@ -25,11 +26,11 @@ from latentpk.inference.sampling import (
     sample_mixture,
     with_empty_components,
 )
+from latentpk.inference.weighted import Method, Posteriors, evenly, replace_rows, rows
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import BLOCKS, Record, padded_size, take
 
-Method = Literal["is", "adaptive", "nuts"]
 ROUNDS = 4  # at most, of the second rung
 WIDER, SLOWER = 3.0, 5.0  # how much gate C's rivals differ: in spread, in clearance
 FINITE_VARIANCE = 0.5  # k-hat below which the weights' variance is finite
@@ -58,41 +59,6 @@ class PosteriorSettings(Frozen):
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Posteriors:
-    """Posteriors of a block of patients over eps, the latent patient relative to the prior.
-
-    Attributes:
-        eps: Draws, shape (subject, draw, effect).
-        weight: Their normalised weights, shape (subject, draw).
-        mode: The highest mode (MAP), shape (subject, effect).
-        objective: -log joint density at the mode, shape (subject,).
-        residual: Standardized residuals at the mode, 0 where no level is, shape (subject, level).
-        k: Pareto k-hat, shape (subject,).
-        ess: Effective sample size, shape (subject,).
-        log_evidence: Marginal log likelihood of the levels, shape (subject,).
-        log_evidence_wide: The same for patients who differ WIDER times as much, nan where it was
-            not asked for, shape (subject,).
-        log_evidence_slow: The same for patients who clear the drug SLOWER times more slowly, nan
-            where no parameter is a clearance, shape (subject,).
-        method: The rung that answered, one per subject.
-        rhat: Split R-hat where NUTS answered, else nan, shape (subject,).
-    """
-
-    eps: Float[np.ndarray, "subject draw effect"]
-    weight: Float[np.ndarray, "subject draw"]
-    mode: Float[np.ndarray, "subject effect"]
-    objective: Float[np.ndarray, " subject"]
-    residual: Float[np.ndarray, "subject level"]
-    k: Float[np.ndarray, " subject"]
-    ess: Float[np.ndarray, " subject"]
-    log_evidence: Float[np.ndarray, " subject"]
-    log_evidence_wide: Float[np.ndarray, " subject"]
-    log_evidence_slow: Float[np.ndarray, " subject"]
-    method: tuple[Method, ...]
-    rhat: Float[np.ndarray, " subject"]
-
-
 def posteriors(
     model: LatentModel,
     records: Record,
@@ -111,35 +77,72 @@ def posteriors(
         One posterior per subject, in order.
     """
     ladder = _Ladder(model, settings or PosteriorSettings(), progress)
-    found = _climbed(ladder, records)
+    found = _climbed(ladder, records) if model.groups == 1 else _grouped(ladder, records)
     if not ladder.settings.rival:
         return found
 
     def evidence(rival: LatentModel) -> np.ndarray:  # by the same compiled program
-        return replace(ladder, model=rival, progress=None).first(records)[0].log_evidence
+        silent = replace(ladder, model=rival, progress=None)
+        each = np.stack(
+            [one.first(records)[0].log_evidence for one in _within_groups(silent)], axis=1
+        )
+        return each[:, 0] if model.groups == 1 else group_probabilities(rival, records, each)[1]
 
     found = replace(found, log_evidence_wide=evidence(model.widened(WIDER)))
     slow = model.slowed(SLOWER)
     return found if slow is None else replace(found, log_evidence_slow=evidence(slow))
 
 
+def _grouped(ladder: "_Ladder", records: Record) -> Posteriors:
+    """The posterior within each group of people, joined; improbable groups climb no further."""
+    ladders = _within_groups(ladder)
+    begun = [one.first(records) for one in ladders]
+    evidence = np.stack([first.log_evidence for first, _ in begun], axis=1)
+    probable = group_probabilities(ladder.model, records, evidence)[0] > WORTH
+    parts = [
+        _further(one, records, *first, worth=probable[:, k])
+        for k, (one, first) in enumerate(zip(ladders, begun, strict=True))
+    ]
+    return join(ladder.model, records, parts)
+
+
+def _within_groups(ladder: "_Ladder") -> list["_Ladder"]:
+    model = ladder.model
+    return [replace(ladder, model=model.of_group(k)) for k in range(model.groups)]
+
+
 def _climbed(ladder: "_Ladder", records: Record) -> Posteriors:
     """The first rung for everyone, and the next ones for those it fails."""
-    first, modes = ladder.first(records)
+    return _further(ladder, records, *ladder.first(records))
+
+
+def _further(
+    ladder: "_Ladder",
+    records: Record,
+    first: Posteriors,
+    modes: Modes,
+    worth: Bool[np.ndarray, " subject"] | bool = True,
+) -> Posteriors:
+    """The next rungs for those whom the first one fails, and who are worth them."""
     if not ladder.settings.ladder:
         return first
-    flagged = np.flatnonzero(ladder.fails(first, ladder.settings.draws))
+    flagged = np.flatnonzero(ladder.fails(first, ladder.settings.draws) & worth)
     if flagged.size == 0:
         return first
     second = ladder.second(take(records, flagged), take(modes, flagged))
-    result = _replace_rows(first, flagged, second)
+    result = replace_rows(first, flagged, second)
     failed = np.flatnonzero(ladder.fails(second, ladder.settings.adaptive_draws))
     if failed.size == 0:
         return result
     if ladder.model.decoder.simulated:
         return result  # NUTS would simulate for hours: gate A says what the draws are worth
     still = flagged[failed]
-    return _replace_rows(result, still, ladder.third(take(records, still), rows(second, failed)))
+    return replace_rows(result, still, ladder.third(take(records, still), rows(second, failed)))
+
+
+def laplace(model: LatentModel, records: Record, progress: Progress | None = None) -> Modes:
+    """The modes of every stacked record, best first, in a population of one group."""
+    return _Ladder(model, PosteriorSettings(draws=64), progress).first(records)[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +202,7 @@ class _Ladder:
     def _evenly(self, found: Posteriors, eps: np.ndarray, weight: np.ndarray) -> Posteriors:
         """As many evenly weighted draws as the first rung has, by systematic resampling."""
         size = self.settings.draws
-        drawn = [_resample(e, w, size) for e, w in zip(eps, weight, strict=True)]
+        drawn = [evenly(e, w, size) for e, w in zip(eps, weight, strict=True)]
         even = np.full((len(drawn), size), 1 / size)
         return replace(found, eps=np.stack(drawn), weight=even, ess=np.minimum(found.ess, size))
 
@@ -321,43 +324,3 @@ def _collect(sample: Sample, modes: Modes, method: Method) -> Posteriors:
         method=(method,) * sample.k.shape[0],
         rhat=np.full(sample.k.shape, np.nan),
     )
-
-
-def _resample(eps: np.ndarray, weight: np.ndarray, size: int) -> np.ndarray:
-    """Systematic resampling: evenly weighted draws without further noise."""
-    edges = np.cumsum(weight) / np.sum(weight)
-    index = np.searchsorted(edges, (np.arange(size) + 0.5) / size)
-    return eps[np.minimum(index, eps.shape[0] - 1)]
-
-
-_ARRAYS = (
-    "eps",
-    "weight",
-    "mode",
-    "objective",
-    "residual",
-    "k",
-    "ess",
-    "log_evidence",
-    "log_evidence_wide",
-    "log_evidence_slow",
-    "rhat",
-)
-
-
-def rows(posterior: Posteriors, index: Sequence[int] | np.ndarray) -> Posteriors:
-    """The posteriors of some subjects, in the order of `index`."""
-    arrays = {name: getattr(posterior, name)[np.asarray(index)] for name in _ARRAYS}
-    return Posteriors(**arrays, method=tuple(posterior.method[i] for i in index))
-
-
-def _replace_rows(into: Posteriors, index: np.ndarray, rows: Posteriors) -> Posteriors:
-    def put(name: str) -> np.ndarray:
-        whole = getattr(into, name).copy()
-        whole[index] = getattr(rows, name)
-        return whole
-
-    method = list(into.method)
-    for place, name in zip(index, rows.method, strict=True):
-        method[place] = name
-    return Posteriors(**{name: put(name) for name in _ARRAYS}, method=tuple(method))

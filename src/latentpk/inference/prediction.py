@@ -25,7 +25,7 @@ class Predictions:
     """Predictions of stacked patients, each shape (subject, time) [mg/L].
 
     Attributes:
-        pred: At the prior's location.
+        pred: At the prior's location; of several groups of people the largest's.
         pred_median: Median of the prior predictive of the concentration.
         ipred: Posterior median of the concentration.
         lo: Its 5 % quantile.
@@ -66,7 +66,7 @@ def predict(
         The predictions.
     """
     size = model.dimension(records)
-    prior = np.asarray(base_draws(PRIOR_DRAWS, size, seed).normal)
+    prior = _prior(model, size, seed)
     draws = with_untold(resample(posterior), size, seed)
     noise = _stratified_normal(posterior.eps.shape[1], seed)
 
@@ -128,7 +128,7 @@ def predict_average(
         typical, before, curves, measured = [], [], [], []
         for part, (records, eps, _, _) in zip(parts, views, strict=True):
             wide = part.model.dimension(part.records)
-            prior = np.asarray(base_draws(PRIOR_DRAWS, wide, seed).normal)
+            prior = _prior(part.model, wide, seed)
             curve, at, prior_curve = _curves(part.model, records, time, moment, eps, prior)
             curves.append(np.asarray(curve))
             measured.append(np.asarray(_measure(part.model, curve, noise)))
@@ -154,6 +154,11 @@ def predict_average(
     alone = any(block_size(part.model) == 1 for part in parts)
     whole = in_blocks(program, items, progress, "predictions", size=1 if alone else None)
     return Predictions(*whole)
+
+
+def _prior(model: LatentModel, size: int, seed: int) -> Float[np.ndarray, "draw size"]:
+    base = base_draws(PRIOR_DRAWS, size, seed)
+    return np.asarray(model.prior_draws(jnp.asarray(base.normal), jnp.asarray(base.rank)))
 
 
 def _mixed(

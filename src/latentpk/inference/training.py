@@ -286,6 +286,10 @@ def _rates(params: PyTree, settings: TrainingSettings, freedom: Freedom | None) 
         if names[1] == "network":
             return value * float(freedom.network)
         active = jnp.asarray(freedom.active, leaf.dtype)
+        if names[-1] == "shift":
+            return value * active
+        if names[-1] in ("odds", "size"):
+            return value
         if names[1] == "factor":
             return value * active[:, None] * active[None, :]
         return value * active.reshape((-1,) + (1,) * (leaf.ndim - 1))

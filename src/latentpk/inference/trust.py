@@ -285,6 +285,9 @@ def gate_c(
     with r the standardized residuals at the mode, n levels, and W the part of M that lies in the m
     directions of the effects that the levels inform: the remainder shows a wrong curve undiluted.
 
+    In a population of several groups the effects are those within the likeliest group, and the
+    evidences those of all groups together.
+
     Args:
         posterior: The posteriors.
         subject: Which.
@@ -299,7 +302,8 @@ def gate_c(
     residual = residual[residual != 0] if used is None else residual[used]
     if residual.size == 0:
         return Trust("ok", "", "C fit", 1.0, 1.0)
-    effect = posterior.mode[subject]
+    own = posterior.likeliest or posterior  # a patient of several groups is judged within one
+    effect = own.mode[subject]
     misfit = float(np.sum(residual**2) + np.sum(effect**2))
     whole = float(gammaincc(residual.size / 2, misfit / 2))
     if not whole >= IMPOSSIBLE:  # nan is not above
@@ -314,8 +318,9 @@ def _tests(
     posterior: Posteriors, subject: int, levels: int, misfit: float
 ) -> list[tuple[float, str]]:
     """Each test's chance over its share of the false alarms, and what a small one means."""
-    effect = posterior.mode[subject]
-    draws, weight = posterior.eps[subject], posterior.weight[subject]
+    own = posterior.likeliest or posterior
+    effect = own.mode[subject]
+    draws, weight = own.eps[subject], own.weight[subject]
     centered = draws - weight @ draws
     values, vectors = np.linalg.eigh((centered * weight[:, None]).T @ centered)
     told = 1 - values  # how much of each direction the levels told

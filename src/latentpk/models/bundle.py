@@ -1,4 +1,4 @@
-"""A learned model to and from named arrays."""
+"""A learned or fitted model to and from named arrays."""
 
 import equinox as eqx
 import jax
@@ -10,13 +10,14 @@ from latentpk.errors import ArtifactError
 from latentpk.models.config import ModelConfig
 from latentpk.models.distilled import DistilledConfig, build_distilled
 from latentpk.models.latent import LatentModel, build
+from latentpk.models.population import PopulationConfig, build_population
 
 
 def to_arrays(model: LatentModel) -> dict[str, np.ndarray]:
     """Name every array of a model by its path, such as ".prior.typical".
 
     Args:
-        model: A model made by `build`.
+        model: A model made by `build`, or one like it.
 
     Returns:
         Arrays by path.
@@ -28,7 +29,7 @@ def to_arrays(model: LatentModel) -> dict[str, np.ndarray]:
 
 
 def from_arrays(
-    config: ModelConfig | DistilledConfig, arrays: dict[str, np.ndarray]
+    config: ModelConfig | DistilledConfig | PopulationConfig, arrays: dict[str, np.ndarray]
 ) -> LatentModel:
     """Rebuild a model from its configuration and arrays.
 
@@ -43,8 +44,7 @@ def from_arrays(
         ArtifactError: A name, shape or dtype differs from the skeleton's, or a value is not
             finite.
     """
-    make = build_distilled if isinstance(config, DistilledConfig) else build
-    skeleton = eqx.filter_eval_shape(make, config)
+    skeleton = eqx.filter_eval_shape(_make, config)
     wanted = _leaves(skeleton)
     faults = [f"{name} is missing" for name in wanted.keys() - arrays.keys()]
     faults += [f"{name} is unknown" for name in arrays.keys() - wanted.keys()]
@@ -66,6 +66,12 @@ def from_arrays(
         return jnp.asarray(arrays[jax.tree_util.keystr(path)])
 
     return jax.tree_util.tree_map_with_path(fill, skeleton)
+
+
+def _make(config: ModelConfig | DistilledConfig | PopulationConfig) -> LatentModel:
+    if isinstance(config, PopulationConfig):
+        return build_population(config, np.ones(len(config.parameters)))
+    return build_distilled(config) if isinstance(config, DistilledConfig) else build(config)
 
 
 def _leaves(skeleton: PyTree) -> dict[str, jax.ShapeDtypeStruct]:

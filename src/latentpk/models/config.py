@@ -9,6 +9,7 @@ from latentpk.kinetics.systems import KNOWN, is_system, parse_system
 
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
 CovariateKind = Literal["continuous", "binary", "categorical"]
+MOST_GROUPS = 4  # kinds of people in one population
 
 
 class Frozen(BaseModel):
@@ -216,6 +217,7 @@ class ModelConfig(Frozen):
     knowledge: tuple[str, ...] = ()
     prior: Literal["linear", "multiview"] = "linear"
     prior_width: int = Field(default=8, ge=1, le=128)
+    components: int = Field(default=1, ge=1, le=MOST_GROUPS, description="groups of people")
     decoder: DecoderConfig
     residual: ResidualKind = "combined2"
     floor: float = Field(default=1e-6, gt=0, description="least residual SD [mg/L]")

@@ -27,6 +27,7 @@ from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.encoder import Encoder, Gaussian
+from latentpk.models.groups import AnyIndex
 from latentpk.models.prior import LearnedPrior, Prior
 from latentpk.models.record import Record
 from latentpk.models.residual import Residual
@@ -40,7 +41,9 @@ class LatentModel(eqx.Module):
     .. math:: z = m(x) + L \varepsilon,\quad \varepsilon \sim N(0, I),\quad
               y_j \sim p(y \mid f(z, d, t_j))
 
-    A published population model is the same object with fixed parameters and no encoder.
+    A published population model is the same object with fixed parameters and no encoder. A
+    population of several groups of people is as many such models that share all but where their
+    patients lie: `of_group` gives each.
     Inference works in eps, where the prior is standard normal whatever the covariates. Where the
     patients vary between occasions too, eps goes on with as many standard normals for each:
 
@@ -63,6 +66,37 @@ class LatentModel(eqx.Module):
         """Number of random effects of each occasion; 0 where a patient stays the same."""
         within = jax.eval_shape(self.prior.occasion_chol)
         return 0 if within is None else within.shape[1]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of people that the population consists of."""
+        return self.prior.group_count
+
+    def of_group(self, group: AnyIndex) -> "LatentModel":
+        """The model of the people of one group; where there is one, this model."""
+        if self.groups == 1:
+            return self
+        return self.with_prior(self.prior.of_group(group))
+
+    def with_prior(self, prior: Prior) -> "LatentModel":
+        """The same model of patients who lie elsewhere."""
+        return eqx.tree_at(lambda model: model.prior, self, prior)
+
+    def prior_draws(
+        self, normal: Float[Array, "draw effect"], rank: Float[Array, " draw"]
+    ) -> Float[Array, "draw effect"]:
+        """Draws of the prior over eps.
+
+        Args:
+            normal: Standard normal, shape (draw, effect).
+            rank: Uniform in (0, 1), shape (draw,); chooses the group of each.
+        """
+        if self.groups == 1:
+            return normal
+        edges = jnp.cumsum(jnp.exp(self.prior.log_shares()))[:-1]
+        whose = jnp.sum(rank[:, None] >= edges, axis=1)
+        frames = jax.vmap(self.prior.frame)(jnp.arange(self.groups))
+        return frames.origin[whose] + jnp.einsum("dij,dj->di", frames.spread[whose], normal)
 
     def dimension(self, record: Record) -> int:
         """Dimension of eps for the occasions of a record."""
@@ -169,7 +203,10 @@ class LatentModel(eqx.Module):
         return jnp.sum(jnp.where(record.mask, each, 0.0))
 
     def encode(self, record: Record) -> Gaussian:
-        """The encoder's Gaussian over eps; without an encoder or levels, the prior."""
+        """The encoder's Gaussian over eps; without an encoder or levels, the prior.
+
+        Of several groups of people it is that of the first, as `of_group` is of any.
+        """
         if self.encoder is None:
             size = self.dimension(record)
             return Gaussian(jnp.zeros(size), jnp.eye(size))
@@ -203,7 +240,12 @@ def build(config: ModelConfig, key: PRNGKeyArray | None = None) -> LatentModel:
     decoder = build_decoder(config.decoder, keys[0])
     width = config.prior_width if config.prior == "multiview" else None
     prior = LearnedPrior(
-        decoder.latent, config.covariates, config.knowledge, width=width, key=keys[1]
+        decoder.latent,
+        config.covariates,
+        config.knowledge,
+        width=width,
+        components=config.components,
+        key=keys[1],
     )
     context = sum(c.width for c in config.covariates)
     encoder = Encoder(config.encoder, decoder.latent, context, key=keys[2])

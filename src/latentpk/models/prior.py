@@ -1,4 +1,7 @@
-"""Where a patient lies before any level: a Gaussian whose location depends on the covariates."""
+"""Where a patient lies before any level: a Gaussian whose location depends on the covariates.
+
+A population of several groups is a mixture of such Gaussians.
+"""
 
 import abc
 
@@ -8,12 +11,35 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from latentpk.models.config import CovariateConfig
+from latentpk.models.groups import AnyIndex, Frame, Groups
 from latentpk.networks.attention import MultiViewNetwork
 from latentpk.views.patient import knowledge_view
 
 
 class Prior(eqx.Module):
-    r"""z = location(covariates) + chol eps, eps ~ N(0, I)."""
+    r"""z = location(covariates) + chol eps, eps ~ N(0, I) in a population of one group.
+
+    Of several groups each has such a prior of its own, `of_group`; location and chol are those of
+    the first, which is the largest.
+    """
+
+    @property
+    def group_count(self) -> int:
+        """Number of groups of people that the population consists of."""
+        return 1
+
+    def log_shares(self) -> Float[Array, " group"]:
+        """Log of each group's share of the population, shape (group,)."""
+        return jnp.zeros(1)
+
+    def of_group(self, group: AnyIndex) -> "Prior":
+        """The prior of the people of one group, who are one group."""
+        return self
+
+    def frame(self, group: AnyIndex) -> Frame:
+        """Where a group's eps lie among those of the population."""
+        effects = self.chol().shape[1]
+        return Frame(jnp.zeros(effects), jnp.eye(effects))
 
     @abc.abstractmethod
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
@@ -57,6 +83,7 @@ class LearnedPrior(Prior):
     slope: Float[Array, "latent raw"]
     network: MultiViewNetwork | None
     factor: Float[Array, "latent latent"]  # strict lower triangle, and the log of the diagonal
+    groups: Groups | None
     covariates: tuple[CovariateConfig, ...] = eqx.field(static=True)
     knowledge: tuple[str, ...] = eqx.field(static=True)
 
@@ -67,12 +94,14 @@ class LearnedPrior(Prior):
         knowledge: tuple[str, ...],
         *,
         width: int | None,
+        components: int = 1,
         key: PRNGKeyArray,
     ) -> None:
         raw = sum(c.width for c in covariates)
         self.typical = jnp.zeros((latent,), jnp.float64)
         self.slope = jnp.zeros((latent, raw), jnp.float64)
         self.factor = jnp.log(0.4) * jnp.eye(latent, dtype=jnp.float64)
+        self.groups = Groups.alike(components, latent) if components > 1 else None
         self.covariates, self.knowledge = covariates, knowledge
         # attention needs a token on either side
         self.network = (
@@ -116,6 +145,50 @@ class LearnedPrior(Prior):
         """The same prior with the SD of each z times exp(by); correlations stay."""
         factor = jnp.exp(by)[:, None] * jnp.tril(self.factor, -1)
         factor = factor + jnp.diag(jnp.diag(self.factor) + by)
+        return eqx.tree_at(lambda prior: prior.factor, self, factor)
+
+    @property
+    def group_count(self) -> int:
+        """Number of groups of people that the population consists of."""
+        return 1 if self.groups is None else self.groups.count
+
+    def log_shares(self) -> Float[Array, " group"]:
+        """Log of each group's share of the population, shape (group,)."""
+        return jnp.zeros(1) if self.groups is None else self.groups.log_shares()
+
+    def of_group(self, group: AnyIndex) -> "LearnedPrior":
+        """The prior of the people of one group, who are one group."""
+        if self.groups is None:
+            return self
+        alone = eqx.tree_at(lambda prior: prior.groups, self, None)
+        size = jnp.broadcast_to(self.groups.sizes[group], self.typical.shape)
+        return alone.shifted(self.groups.shifts[group]).stretched(size)
+
+    def frame(self, group: AnyIndex) -> Frame:
+        """Where a group's eps lie among those of the population."""
+        if self.groups is None:
+            return super().frame(group)
+        chol, shift = self.chol(), self.groups.shifts[group]
+        both = jnp.concatenate([shift[:, None], self.of_group(group).chol()], axis=1)
+        white = jax.scipy.linalg.solve_triangular(chol, both, lower=True)
+        return Frame(white[:, 0], white[:, 1:])
+
+    def largest_first(self) -> "LearnedPrior":
+        """The same prior with its groups in falling order of their shares."""
+        if self.groups is None:
+            return self
+        groups, first = self.groups.ordered()
+        return self.of_group(first).divided(groups)
+
+    def divided(self, groups: Groups) -> "LearnedPrior":
+        """This prior as that of the first of several groups."""
+        return eqx.tree_at(
+            lambda prior: prior.groups, self, groups, is_leaf=lambda leaf: leaf is None
+        )
+
+    def spread_by(self, chol: Float[Array, "latent latent"]) -> "LearnedPrior":
+        """The same prior with this lower factor of its covariance."""
+        factor = jnp.tril(chol, -1) + jnp.diag(jnp.log(jnp.diag(chol)))
         return eqx.tree_at(lambda prior: prior.factor, self, factor)
 
     def chol(self) -> Float[Array, "latent latent"]:

@@ -126,6 +126,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         ],
         "decoder": _decoder(model, config),
         "residual error": residual,
+        **({"groups of people": _groups(model, config)} if model.groups > 1 else {}),
         "training": {
             "epochs": len(outcome.history.terms),
             "bound after the ELBO [nats per subject]": float(outcome.history.terms[-1].bound),
@@ -134,6 +135,25 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         "versions": versions(),
         "hashes": {"data": cohort.source_hash},
     }
+
+
+def _groups(model: LatentModel, config: ModelConfig | DistilledConfig) -> list[dict[str, Any]]:
+    """Each group's share, where it lies beside the first, and how wide it is."""
+    prior = model.prior
+    assert isinstance(prior, LearnedPrior)  # noqa: S101 - no other has groups
+    assert prior.groups is not None  # noqa: S101
+    named = config.decoder if isinstance(config, ModelConfig) else None
+    names: tuple[str, ...] = ()
+    if isinstance(named, CompartmentConfig | MechanisticConfig):
+        names = structure_of(named.structure).names
+    shares, shifts = np.exp(np.asarray(prior.log_shares())), np.asarray(prior.groups.shifts)
+    sizes = np.exp(np.asarray(prior.groups.sizes))
+    return [
+        {"group": k + 1, "share": f"{100 * share:.3g} %"}
+        | {name: f"x {np.exp(by):.3g}" for name, by in zip(names, shift, strict=False)}
+        | {"SD of logs": f"x {size:.3g}"}
+        for k, (share, shift, size) in enumerate(zip(shares, shifts, sizes, strict=True))
+    ]
 
 
 def published_ranges(published: LibraryModel) -> list[dict[str, Any]]:

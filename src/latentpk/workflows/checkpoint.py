@@ -24,6 +24,8 @@ class Checkpoint:
         trials: Candidates tried so far.
         state: Where training stands, None before it.
         history: Its past.
+        grouped: Where training of several groups of people stands, which follows; None before it.
+        grouped_history: Its past.
         rounds: Rounds of polishing done.
         polished: Where polishing stands, None before it.
         scores: Figures by name that were dear to compute, such as held-out likelihoods.
@@ -41,6 +43,8 @@ class Checkpoint:
         self.trials: list[Trial] = []
         self.state: TrainingState | None = None
         self.history = TrainingHistory()
+        self.grouped: TrainingState | None = None
+        self.grouped_history = TrainingHistory()
         self.rounds = 0
         self.polished: TrainingState | None = None
         self.scores: dict[str, list[float]] = {}
@@ -62,15 +66,16 @@ class Checkpoint:
                 self.note = f"{folder}: not resumed, {', '.join(differing)} changed; starting anew."
                 return
             self.trials = [Trial.model_validate(t) for t in bundle.manifest["trials"]]
-            terms = np.asarray(bundle.manifest["terms"], float).reshape(-1, len(ElboTerms._fields))
-            self.history = TrainingHistory([ElboTerms(*map(float, row)) for row in terms])
-            self.history.annealed_from = bundle.manifest["annealed_from"]
+            self.history = _history(bundle.manifest["terms"], bundle.manifest["annealed_from"])
+            self.grouped_history = _history(*bundle.manifest["grouped"])
             self.rounds = int(bundle.manifest["rounds"])
             self.scores = {k: list(map(float, v)) for k, v in bundle.manifest["scores"].items()}
             self.state = _state(bundle.arrays, "training")
+            self.grouped = _state(bundle.arrays, "groups")
             self.polished = _state(bundle.arrays, "polish")
         except (ArtifactError, AttributeError, KeyError, TypeError, ValueError) as error:
             self.trials, self.state, self.history = [], None, TrainingHistory()
+            self.grouped, self.grouped_history = None, TrainingHistory()
             self.rounds, self.polished, self.scores = 0, None, {}
             self.note = f"{folder}: not resumed, it cannot be read ({error}); starting anew."
             return
@@ -90,6 +95,12 @@ class Checkpoint:
         if time.monotonic() - self._saved >= EVERY:
             self.write()
 
+    def keep_grouped(self, state: TrainingState, history: TrainingHistory) -> None:
+        """Keep the state of training several groups, at most every few seconds."""
+        self.grouped, self.grouped_history = state, history
+        if time.monotonic() - self._saved >= EVERY:
+            self.write()
+
     def keep_round(self, state: TrainingState, rounds: int) -> None:
         """Keep the state of polishing after a round."""
         self.polished, self.rounds = state, rounds
@@ -106,11 +117,13 @@ class Checkpoint:
         if self.folder is None:
             return
         arrays = _arrays(self.state, "training") | _arrays(self.polished, "polish")
+        arrays |= _arrays(self.grouped, "groups")
         manifest = {
             "identity": self.identity,
             "trials": [trial.model_dump(mode="json") for trial in self.trials],
-            "terms": [list(map(float, terms)) for terms in self.history.terms],
+            "terms": _terms(self.history),
             "annealed_from": self.history.annealed_from,
+            "grouped": [_terms(self.grouped_history), self.grouped_history.annealed_from],
             "rounds": self.rounds,
             "scores": self.scores,
         }
@@ -127,6 +140,15 @@ class Checkpoint:
         """Forget the checkpoint: the model is safe."""
         if self.folder is not None and self.folder.exists():
             remove_bundle(self.folder)
+
+
+def _terms(history: TrainingHistory) -> list[list[float]]:
+    return [list(map(float, terms)) for terms in history.terms]
+
+
+def _history(terms: list[list[float]], annealed_from: int | None) -> TrainingHistory:
+    rows = np.asarray(terms, float).reshape(-1, len(ElboTerms._fields))
+    return TrainingHistory([ElboTerms(*map(float, row)) for row in rows], annealed_from)
 
 
 def _arrays(state: TrainingState | None, stage: str) -> dict[str, np.ndarray]:

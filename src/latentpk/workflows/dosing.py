@@ -420,6 +420,7 @@ def _posterior(posterior: Posterior) -> dict[str, Any]:
         "method": found.method[0],
         "effective draws": float(found.ess[0]),
         "pareto k": float(found.k[0]) if np.isfinite(found.k[0]) else None,
+        **({"groups": posterior.groups} if posterior.groups else {}),
     }
     decoder = posterior.model.decoder
     if isinstance(decoder, CompartmentDecoder | MechanisticDecoder):

@@ -63,7 +63,8 @@ def exposures(
         JSON values: model (a list where several were asked), metric, unit, at, level, range, and
         for each subject id, median, mean, lo and hi (5 and 95 %), p (of the range), map, ess,
         verdict and reasons; `models` with each model's own answer and weight; `sequence` with
-        the answers after 0, 1, 2, ... levels where asked.
+        the answers after 0, 1, 2, ... levels where asked. A model of several groups of people
+        adds `groups`, the probability of each.
 
     Raises:
         InputError: A cohort of another model, models that cannot be averaged, a window that the
@@ -158,7 +159,8 @@ def _one(
         "reasons": [*panel.reasons, *told],
     }
     if len(names) == 1:
-        return answer
+        groups = posteriors[0].groups
+        return answer | ({"groups": groups} if groups else {})
     own = zip(names, posteriors, panel.weight, values, points, weights, strict=True)
     models = [
         {

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from latentpk.inference.averaging import Panel, Say
+from latentpk.inference.grouped import group_columns
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
 from latentpk.inference.prediction import Part, Predictions, predict, predict_average
 from latentpk.inference.trust import Domain, Trust, gate_a, gate_b, gate_c
@@ -98,7 +99,8 @@ def forecast_table(voices: Sequence[Voice], *, progress: Progress | None = None)
     Returns:
         Columns ID TIME CMT DVID DV PRED PRED_MEDIAN IPRED LO HI PI_LO PI_HI PARETO_K ESS METHOD
         VERDICT REASON; concentrations in the unit of DV. Of several models PARETO_K and METHOD
-        are those of the weightiest, and REASON begins with the weights.
+        are those of the weightiest, and REASON begins with the weights. A model of several groups
+        of people adds the probability of each, P_GROUP_1 (the largest), P_GROUP_2, ...
     """
     cohort = voices[0].cohort
     parts: list[pl.DataFrame] = []
@@ -216,6 +218,8 @@ def _table(
     }
     names = ["pred", "pred_median", "ipred", "lo", "hi", "pi_lo", "pi_hi"]
     columns |= {name.upper(): curve(name) for name in names}
+    groups = group_columns(found[0]) if len(found) == 1 else {}
+    columns |= {name: np.repeat(value, counts).tolist() for name, value in groups.items()}
     columns |= {name: np.repeat(value, counts).tolist() for name, value in owner.items()}
     table = pl.DataFrame(columns, nan_to_null=True)
     return table.with_columns(_number(table[name]) for name in ("TIME", "CMT", "DVID", "DV"))

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from latentpk.dosing.exposure import Patient
 from latentpk.errors import InputError
 from latentpk.inference.averaging import Say
+from latentpk.inference.grouped import group_columns
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import Predictions, predict, resample, with_untold
@@ -72,8 +73,15 @@ class Posterior:
         return Patient(self.model, record, eps, self.found.weight[0])
 
     @property
+    def groups(self) -> dict[str, float]:
+        """Probability of each group of people, as forecasts name it; empty where all are one."""
+        return {name: float(column[0]) for name, column in group_columns(self.found).items()}
+
+    @property
     def mode(self) -> Float[np.ndarray, " effect"]:
         """The highest mode (MAP) in eps, converged by exact Newton steps.
+
+        In a population of several groups of people, that within the patient's likeliest group.
 
         Of a simulated decoder it is where Gauss-Newton ended: second slopes of a course cost more
         than they change.
@@ -95,8 +103,12 @@ class Posterior:
             return self.found.mode[0]
         record = stack_records([self.subject], undecided=self.undecided)
         first = jax.tree_util.tree_map(lambda x: x[0], record)
-        found = newton_mode(self.model, first, self.found.mode[0])
-        return np.asarray(found)
+        if self.found.group is None or self.found.likeliest is None:
+            return np.asarray(newton_mode(self.model, first, self.found.mode[0]))
+        group = int(self.found.group[0].argmax())
+        own = newton_mode(self.model.of_group(group), first, self.found.likeliest.mode[0])
+        frame = self.model.prior.frame(group)
+        return np.asarray(frame.origin + frame.spread @ own)
 
     @property
     def typical(self) -> dict[str, float]:

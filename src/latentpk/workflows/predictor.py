@@ -23,6 +23,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.published import build_published, structure_of
 from latentpk.models.record import stack_records
 from latentpk.records.subject import Cohort, Subject
+from latentpk.storage import read_kind
 from latentpk.workflows.forecast import Judge, Voice, by_occasions, forecast_table
 from latentpk.workflows.patient import Posterior
 
@@ -105,6 +106,8 @@ class Predictor:
         r"""The same population with a flatter prior, for a patient unlike those it was built on.
 
         .. math:: p_w(\varepsilon) \propto N(\varepsilon; 0, I)^w = N(\varepsilon; 0, I / w)
+
+        Of several groups of people each is flattened about its own typical patient; shares stay.
 
         Args:
             weight: w, the share of the prior's log density that counts, above 0 and at most 1; 1
@@ -245,15 +248,25 @@ def half_life(model: LatentModel, parameters: np.ndarray) -> float:
 
 
 def open_predictor(source: str | Path) -> Predictor:
-    """Open a published model by name, or a trained one by its folder.
+    """Open a published model by name, or a trained or fitted one by its folder.
 
     Raises:
         InputError: Neither.
         ArtifactError: The folder is damaged, foreign or of another version.
     """
-    from latentpk.workflows.profile import ProfileVAE
-
-    opened = open_model(str(source), load=ProfileVAE.load)
+    opened = open_model(str(source), load=load_model)
     if isinstance(opened, LibraryModel):
         return published_predictor(opened)
     return opened.predictor(str(source))
+
+
+def load_model(folder: str | Path) -> Any:
+    """Read a folder that answers for patients: a `ProfileVAE`, or a `FittedPopulation`.
+
+    Raises:
+        ArtifactError: The folder is damaged, foreign or of another version.
+    """
+    from latentpk.workflows.population.fitted import KIND, FittedPopulation
+    from latentpk.workflows.profile import ProfileVAE
+
+    return FittedPopulation.load(folder) if read_kind(folder) == KIND else ProfileVAE.load(folder)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,17 +11,15 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
-from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import Domain
 from latentpk.library.card import LibraryModel
 from latentpk.models.bundle import from_arrays, to_arrays
-from latentpk.models.config import Frozen, ModelConfig, ResidualKind
+from latentpk.models.config import MOST_GROUPS, Frozen, ModelConfig, ResidualKind
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
 from latentpk.models.published import structure_name
-from latentpk.models.record import Record
 from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
@@ -34,6 +32,7 @@ from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
 from latentpk.workflows.selection import Ground, Selection, make_ground, select
 from latentpk.workflows.setup import seen_range
+from latentpk.workflows.stages import largest_first, polish, train_groups
 from latentpk.workflows.trials import FREE, Candidate
 
 Progress = Callable[[int, int, str], None]
@@ -51,6 +50,8 @@ class ProfileSettings(Frozen):
         initial: Where the parameters of a nonlinear structure begin, by name.
         route: auto, iv or oral: where doses of undecided route go.
         prior: auto, linear or multiview.
+        components: Groups of people that the population consists of, such as poor and extensive
+            metabolizers, where nothing says who is who; auto tries two.
         residual: Kind of residual error.
         epochs: At most this many.
         seed: Of everything random.
@@ -63,6 +64,7 @@ class ProfileSettings(Frozen):
     initial: dict[str, float] | None = None
     route: Literal["auto", "iv", "oral"] = "auto"
     prior: Literal["auto", "linear", "multiview"] = "auto"
+    components: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_GROUPS)] = 1
     residual: ResidualKind = "combined2"
     epochs: int = Field(default=200, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -196,10 +198,14 @@ class ProfileVAE:
         )
         if progress is not None:
             progress(settings.epochs, settings.epochs, "training")
-        polished = self._polish(trainer.finish(state), records, store, progress)
-        self._model = refresh_encoder(trainer, polished, everyone, training)
-        doubted = doubtful_fit(self._model, records, [subject.id for subject in cohort])
-        told = (*told, *doubted)
+        model = trainer.finish(state)
+        if chosen.components > 1:
+            course = Course(model, everyone, training, freedom)
+            trainer, model, history = train_groups(course, records, chosen, store, progress)
+            config = config.model_copy(update={"components": chosen.components})
+        polished = polish(model, records, settings.seed, store, progress)
+        self._model = largest_first(refresh_encoder(trainer, polished, everyone, training))
+        told = (*told, *doubtful_fit(self._model, records, [subject.id for subject in cohort]))
         outcome = Outcome(self._model, config, told, history)
         notices = (*((store.note,) if store.note else ()), *told)
         self._fitted = Fitted(
@@ -212,22 +218,6 @@ class ProfileVAE:
         )
         self._checkpoint = store
         return self
-
-    def _polish(
-        self, model: LatentModel, records: Record, store: Checkpoint, progress: Progress | None
-    ) -> LatentModel:
-        settings = PolishSettings.of(model, self.settings.seed)
-        polisher = make_polisher(model, records, settings)
-        state = polisher.start if store.polished is None else store.polished
-        total = polisher.settings.rounds
-        if progress is not None:
-            progress(store.rounds, total, "polishing the population")
-        for done in range(store.rounds, total):
-            state = polisher.run_round(state, done)
-            store.keep_round(state, done + 1)
-            if progress is not None:
-                progress(done + 1, total, "polishing the population")
-        return polisher.finish(state)
 
     def _identity(self, cohort: Cohort) -> dict[str, Any]:
         return {
@@ -258,6 +248,7 @@ class ProfileVAE:
             structure=settings.structure,
             route=settings.route,
             prior=settings.prior,
+            components=settings.components,
         )
         return chosen, selection.tell(chosen)
 

@@ -13,6 +13,7 @@ import numpy as np
 from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
 from latentpk.inference.initial import Scales, absent, largest, measure, place, place_at, search
+from latentpk.inference.splitting import divide
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import is_system, parse_system
@@ -20,12 +21,13 @@ from latentpk.models.config import CovariateConfig, ModelConfig, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.latent import LatentModel, build
-from latentpk.models.record import Record, stack_records
+from latentpk.models.record import Record, stack_records, take
 from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
 from latentpk.workflows.mechanism import starting_values
 from latentpk.workflows.setup import HYBRID, covariate_configs, decoder_config, model_config
 from latentpk.workflows.trials import (
+    FOLDS_BELOW,
     FREE,
     GAIN,
     Candidate,
@@ -34,6 +36,7 @@ from latentpk.workflows.trials import (
     Trial,
     apart,
     choose,
+    folds,
     gain_of,
     is_free,
 )
@@ -41,8 +44,6 @@ from latentpk.workflows.trials import (
 QUICK = ("kernel", "grid")  # of them, those that every search tries
 FOLLOWED = ("neural_ode", "mechanistic")  # decoders whose doses are followed step by step
 FOLLOWED_SAMPLES = 4  # draws of the bound for these
-FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
-FOLDS = 3
 ENOUGH = 2000  # subjects of which a quarter decides between one and two compartments
 CLOSE = 4.0  # standard errors within which a quarter of fewer does not
 LEARNED_FROM = 100  # subjects below which neither a hybrid nor a field is tried unasked
@@ -85,7 +86,7 @@ class Ground:
     training: TrainingSettings
     initial: Mapping[str, float] = field(default_factory=dict)
     stacked: dict[str, Record] = field(default_factory=dict)
-    families: dict[tuple[str, str], Family] = field(default_factory=dict)
+    families: dict[tuple[str, str, int], Family] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -133,11 +134,12 @@ class Ground:
         name = candidate.decoder
         if not is_free(name):
             name = str(largest(Structure.parse(name)))
-        key = (name, candidate.route)
+        key = (name, candidate.route, candidate.components)
         with self.lock:
             if key not in self.families:
                 views = self.worth_views or candidate.prior == "multiview"
                 config = self.config(name, candidate.route, "multiview" if views else "linear")
+                config = config.model_copy(update={"components": candidate.components})
                 trainer = Trainer(build(config), self.records(candidate.route), self.effort(config))
                 self.families[key] = Family(trainer, config)
             return self.families[key]
@@ -191,30 +193,25 @@ def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) 
         The scores of all held-out subjects: a quarter of a large cohort, in turn all of a small
         one. A candidate that cannot be trained scores -1e9.
     """
-    family = ground.family(candidate)
+    family = ground.family(candidate.undivided)
     settings = ground.training.model_copy(
         update={"epochs": TRIAL_EPOCHS, "anneal": TRIAL_EPOCHS // 2}
     )
     model, freedom = ground.start(candidate, family.config)
+    records = ground.records(candidate.route)
     scores: list[np.ndarray] = []
     for kept, held in folds(len(ground.cohort), ground.training.seed, every=every):
         try:
-            state, _ = train(family.trainer, Course(model, kept, settings, freedom))
+            state, _ = train(trainer := family.trainer, Course(model, kept, settings, freedom))
+            if candidate.components > 1:
+                begun = divide(trainer.finish(state), take(records, kept), candidate.components)
+                trainer = ground.family(candidate).trainer
+                state, _ = train(trainer, Course(begun, kept, settings, freedom))
         except ConvergenceError:
             return Trial(candidate=candidate, scores=(-1e9,))
-        scores.append(family.trainer.forecast_scores(state, held))
+        scores.append(trainer.forecast_scores(state, held))
     joined = np.nan_to_num(np.concatenate(scores), nan=-1e3, neginf=-1e3, posinf=-1e3)
     return Trial(candidate=candidate, scores=tuple(float(s) for s in joined))
-
-
-def folds(count: int, seed: int, *, every: bool = False) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split subjects into (trained on, held out): thirds in turn, or one quarter of many."""
-    order = np.random.Generator(np.random.Philox([seed, count])).permutation(count)
-    if count >= FOLDS_BELOW and not every:
-        held = count // 4
-        return [(np.sort(order[held:]), np.sort(order[:held]))]
-    parts = [np.sort(order[i :: min(FOLDS, count)]) for i in range(min(FOLDS, count))]
-    return [(np.setdiff1d(order, part), part) for part in parts]
 
 
 def _score(trial: Trial) -> str:
@@ -295,6 +292,7 @@ def select(
     structure: str,
     route: Literal["auto", "iv", "oral"],
     prior: Literal["auto", "linear", "multiview"],
+    components: int | Literal["auto"] = 1,
 ) -> Candidate:
     """Choose what is left open.
 
@@ -304,6 +302,7 @@ def select(
         structure: "auto" or a structure's name; a nonlinear one is taken as it is.
         route: "auto", "iv" or "oral", for doses of undecided route.
         prior: "auto", "linear" or "multiview".
+        components: Groups of people; "auto" tries two against one.
 
     Returns:
         The chosen candidate.
@@ -332,7 +331,8 @@ def select(
     if prior == "auto" and selection.ground.worth_views:
         views = best.model_copy(update={"prior": "multiview"})
         best = choose(selection.attempt([best, views])).candidate
-    return best
+    counted = best.model_copy(update={"components": 2 if components == "auto" else components})
+    return choose(selection.attempt([best, counted])).candidate if components == "auto" else counted
 
 
 def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candidate]) -> Candidate:

@@ -157,6 +157,9 @@ def redrawn(model: LatentModel, subjects: Sequence[Subject], undecided: float, s
     records = stack_records(subjects, undecided=undecided, tight=True)
     rng = np.random.Generator(np.random.Philox([seed, 0x5EED]))
     eps = rng.standard_normal((len(subjects), model.effects))
+    if model.groups > 1:
+        rank = jnp.asarray(rng.random(len(subjects)))
+        eps = np.asarray(model.prior_draws(jnp.asarray(eps), rank))
     clean = in_blocks(lambda block: _curves(model, *block), (records, eps), None, "levels")
     noise = rng.standard_normal((TRIES, *clean.shape))
     value = np.asarray(model.residual.perturb(jnp.asarray(clean), jnp.asarray(noise[0])))

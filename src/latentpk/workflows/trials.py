@@ -17,6 +17,8 @@ FREE_GAIN = 0.1  # nats per level that a free curve must forecast better than a 
 LAG_GAIN = 0.5  # standard errors by which a lag must forecast better
 THIRD_GAIN = 3.0  # standard errors by which a third compartment must forecast better
 SECOND_GAIN = -1.0  # in a small cohort a second compartment may seem worse by this much
+FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
+FOLDS = 3
 GAIN = 1.5  # standard errors by which a richer model must forecast better
 
 
@@ -28,14 +30,22 @@ class Candidate(Frozen):
             "hybrid-" and the structure of its mechanism.
         route: Where doses of undecided route go.
         prior: "linear" or "multiview".
+        components: Groups of people in the population.
     """
 
     decoder: str
     route: Route
     prior: PriorKind = "linear"
+    components: int = 1
 
     def __str__(self) -> str:
-        return f"{self.decoder}, {self.prior} prior, undecided doses {self.route}"
+        kinds = f", {self.components} groups" if self.components > 1 else ""
+        return f"{self.decoder}, {self.prior} prior, undecided doses {self.route}{kinds}"
+
+    @property
+    def undivided(self) -> "Candidate":
+        """The same with all people in one group."""
+        return self.model_copy(update={"components": 1})
 
 
 class Trial(Frozen):
@@ -110,3 +120,13 @@ def choose(trials: Sequence[Trial], *, few: bool = False) -> Trial:
         if better(trial, best, few=few):
             best = trial
     return best
+
+
+def folds(count: int, seed: int, *, every: bool = False) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split subjects into (trained on, held out): thirds in turn, or one quarter of many."""
+    order = np.random.Generator(np.random.Philox([seed, count])).permutation(count)
+    if count >= FOLDS_BELOW and not every:
+        held = count // 4
+        return [(np.sort(order[held:]), np.sort(order[:held]))]
+    parts = [np.sort(order[i :: min(FOLDS, count)]) for i in range(min(FOLDS, count))]
+    return [(np.setdiff1d(order, part), part) for part in parts]

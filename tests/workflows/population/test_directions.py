@@ -3,11 +3,13 @@
 import json
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 
 from latentpk.errors import InputError
+from latentpk.models.groups import Groups
 from latentpk.models.record import stack_records
 from latentpk.records import read_nonmem
 from latentpk.report.population import draw_discovery
@@ -60,6 +62,17 @@ def test_summaries_are_the_likelihood_and_not_the_prior(fitted, ward):
     np.testing.assert_allclose(best[0], best[1], atol=0.08)
     spread = [np.sqrt(np.linalg.inv(one.information)[:, 0, 0]) for one in (own, wide)]
     np.testing.assert_allclose(spread[0], spread[1], rtol=0.25)
+
+
+def test_groups_of_people_leave_what_levels_say_as_it_is(fitted, ward):
+    predictor, prior = fitted.predictor(), fitted.model.prior
+    groups = Groups(jnp.zeros(1), jnp.array([[-1.0, 0.3]]), jnp.zeros(1))
+    divided = fitted.model.with_prior(prior.divided(groups))
+    cohort = read_nonmem(ward, **predictor.reading, purpose="forecast")
+    records = stack_records(cohort.subjects[:4], undecided=predictor.undecided)
+    one, two = (latent_summaries(model, records) for model in (predictor.model, divided))
+    np.testing.assert_allclose(one.information, two.information)
+    np.testing.assert_allclose(one.pull, two.pull)
 
 
 def test_a_patient_with_fewer_levels_says_less(fitted, ward):

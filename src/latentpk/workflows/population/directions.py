@@ -102,6 +102,7 @@ def latent_summaries(
     model: LatentModel, records: Record, *, seed: int = 0, progress: Progress | None = None
 ) -> Summaries:
     """What each patient's levels say of the latent space, by the posterior around its mode."""
+    model = model.of_group(0)  # the prior is taken off again, and must be one Gaussian for that
     settings = PosteriorSettings(draws=64, ladder=False, seed=seed)
     modes = posteriors(model, records, settings, progress).mode
     data = jax.tree_util.tree_map(jnp.asarray, records)

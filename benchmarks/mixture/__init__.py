@@ -1,0 +1,1 @@
+"""Two kinds of people in one population."""
