@@ -19,7 +19,8 @@ class People:
     """One kind of people: medians of parameters for 70 kg, and SDs of their logarithms.
 
     Parameters in order: ka [1/h], CL [L/h], V [L], then what makes them complex: odds of biliary
-    excretion and hours to the gallbladder's emptying, or Km [mg/L] with CL the clearance at low levels.
+    excretion and hours to the gallbladder's emptying, or Km [mg/L] with CL the clearance at low
+    levels.
     """
 
     kind: str

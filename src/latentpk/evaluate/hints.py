@@ -62,9 +62,9 @@ def _second_rise(course: Course, of_whom: str) -> Hint | None:
     at = float(np.median(when[rises]))
     return Hint(
         "second_rise",
-        f"In {100 * share:.0f} % {of_whom} levels rise a second time, about {at:.2g} h after the dose, "
-        "and the compartment model's do not: enterohepatic recirculation or a second absorption site "
-        "would do this.",
+        f"In {100 * share:.0f} % {of_whom} levels rise a second time, about {at:.2g} h after the "
+        "dose, and the compartment model's do not: enterohepatic recirculation or a second "
+        "absorption site would do this.",
         share,
     )
 
@@ -80,14 +80,16 @@ def _early(over: Band) -> Hint | None:
     if size < 0:
         return Hint(
             "early",
-            f"In the first {over.at[first][-1]:.2g} h after a dose levels are {_percent(size)} under the "
-            "compartment model's: absorption that is delayed (transit, a lag, dissolution) would do this.",
+            f"In the first {over.at[first][-1]:.2g} h after a dose levels are {_percent(size)} "
+            "under the compartment model's: absorption that is delayed (transit, a lag) "
+            "would do this.",
             size,
         )
     return Hint(
         "early",
-        f"In the first {over.at[first][-1]:.2g} h after a dose levels are {_percent(size)} over the "
-        "compartment model's: a distribution phase, or a part that is absorbed at once, would do this.",
+        f"In the first {over.at[first][-1]:.2g} h after a dose levels are {_percent(size)} over "
+        "the compartment model's: a distribution phase, or a part that is absorbed at once, "
+        "would do this.",
         size,
     )
 
@@ -106,9 +108,9 @@ def _bend(course: Course) -> Hint | None:
         )
     return Hint(
         "bend",
-        f"After the peak levels fall fast first and ever more slowly then (the middle lies "
-        f"{_percent(size)} under what a straight decline from end to end has): a deeper compartment, "
-        "binding to a target, or a power-law tail would do this.",
+        f"After the peak levels fall fast first and ever more slowly then (the middle "
+        f"lies {_percent(size)} under what a straight decline from end to end has): a deeper "
+        "compartment, binding to a target, or a power-law tail would do this.",
         size,
     )
 
@@ -128,8 +130,8 @@ def _dose(
         if cause is not None:
             sentence = (
                 f"The compartment model's {name} {way} with the dose (twice the dose: "
-                f"{100 * (2**slope - 1):+.0f} %): {cause} would do this, or patients who need other "
-                "doses for a reason of their own."
+                f"{100 * (2**slope - 1):+.0f} %): {cause} would do this, or patients who need "
+                "other doses for a reason of their own."
             )
             found.append(Hint("dose", sentence, slope))
     return found

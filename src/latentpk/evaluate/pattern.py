@@ -183,7 +183,7 @@ class Hint:
 def second_rises(
     course: Course,
 ) -> tuple[Bool[np.ndarray, " subject"], Float[np.ndarray, " subject"]]:
-    """Who rises again after falling, more in the trained model's curve than in the rival's, and when.
+    """Who rises again after falling, more in the trained model's curve than the rival's, and when.
 
     Within one dose interval a curve that fell by RISE from its first peak rises by RISE once more.
 
@@ -224,8 +224,9 @@ def _second_peak(curve: np.ndarray, since: np.ndarray) -> tuple[float, float]:
 
 
 def bends(course: Course) -> Float[np.ndarray, " subject"]:
-    """How much each log ratio bends after the rival's peak: its middle over its ends, negative where
-    levels fall ever more slowly than the rival's; nan where there is too little of it.
+    """How much each log ratio bends after the rival's peak: its middle over its ends.
+
+    Negative where levels fall ever more slowly than the rival's; nan where too little is compared.
     """
     found = np.full(len(course.time), np.nan)
     ratio = course.ratio

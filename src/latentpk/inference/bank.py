@@ -21,6 +21,7 @@ from latentpk.inference.sampling import (
     DEGREES,
     WIDEN,
     BaseDraws,
+    Host,
     base_draws,
     many_base_draws,
     matched_mixture,
@@ -126,8 +127,8 @@ def _densities(residual: Residual, value: Array, level: Array, censored: Array) 
 def _redraw(
     model: LatentModel,
     records: Record,
-    place: tuple[Array, Array],
-    kind: tuple[Array, Array],
+    place: tuple[Host, Host],
+    kind: tuple[Host, Host],
     base: BaseDraws,
 ) -> tuple[Array, Array, Array]:
     size = base.normal.shape[-1]
@@ -183,14 +184,14 @@ def redraw(
     scale = WIDEN * np.linalg.cholesky(covariance + 1e-3 * np.eye(size))
     base = many_base_draws(len(bank), draws, size, seed)
     whole = (kind[0], np.linalg.cholesky(kind[1]))
-    found = in_blocks(
+    eps, log_q, level = in_blocks(
         lambda block: _redraw(model, block[0], block[1:3], whole, block[3]),
         (bank.records, mean, scale, base),
         None,
         "",
         size=block_size(model),
     )
-    return Bank(*found, bank.records)
+    return Bank(eps, log_q, level, bank.records)
 
 
 def densities(bank: Bank, residual: Residual) -> Float[np.ndarray, "subject draw level"]:

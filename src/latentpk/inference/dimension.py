@@ -1,12 +1,13 @@
 """How many latent dimensions the levels speak of: the rest are switched off, one after another.
 
 Directions are those of the posterior means' covariance over subjects, in the latent space where
-every prior is standard normal: along a direction of which the levels say nothing all posterior means
-are the prior's, and their variance is 0 (an inactive unit); where they say everything it is 1.
+every prior is standard normal: along a direction of which the levels say nothing all posterior
+means are the prior's, and their variance is 0 (an inactive unit); where they say all it is 1.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,6 +31,18 @@ Progress = Callable[[int, int, str], None]
 ACTIVE = 0.01  # variance of posterior means from which a unit is active (Burda et al. 2016)
 LEAST_SD = float(np.exp(-7.0))  # that a learned prior can have
 NOISE = 32  # draws of the encoder's ELBO
+
+
+class Directions(NamedTuple):
+    """Principal directions of posterior means, the widest first.
+
+    Attributes:
+        variance: Of posterior means along each, shape (direction,).
+        vectors: The directions, shape (effect, direction).
+    """
+
+    variance: Float[np.ndarray, " direction"]
+    vectors: Float[np.ndarray, "effect direction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +89,8 @@ class Dimension:
         return None if self.elbo is None else int(np.argmax(self.elbo))
 
 
-def directions(
-    bank: Bank, weight: Float[np.ndarray, "subject draw"]
-) -> tuple[Float[np.ndarray, " direction"], Float[np.ndarray, "effect direction"]]:
-    """Variance of posterior means along their principal directions, and these, descending.
+def directions(bank: Bank, weight: Float[np.ndarray, "subject draw"]) -> Directions:
+    """Principal directions of the posterior means.
 
     Args:
         bank: Draws under the standard normal prior.
@@ -89,7 +100,7 @@ def directions(
     values, vectors = np.linalg.eigh(
         np.cov(means, rowvar=False, bias=True).reshape(2 * (means.shape[1],))
     )
-    return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    return Directions(np.maximum(values[::-1], 0.0), vectors[:, ::-1])
 
 
 def informed(
@@ -119,8 +130,7 @@ def restricted(
 def measure_dimension(
     model: LatentModel,
     records: Record,
-    variance: Float[np.ndarray, " direction"],
-    vectors: Float[np.ndarray, "effect direction"],
+    along: Directions,
     *,
     draws: int = 512,
     seed: int = 0,
@@ -131,12 +141,12 @@ def measure_dimension(
     Args:
         model: The trained model.
         records: Stacked records of the subjects it is judged by.
-        variance: Along each direction, descending.
-        vectors: From `directions`.
+        along: From `directions`.
         draws: Of each subject's posterior.
         seed: Of them.
         progress: Called with (done, total, label).
     """
+    variance, vectors = along
     size, count = len(variance), int(np.asarray(records.mask).shape[0])
     evidence, levels = [], []
     for kept in range(size + 1):

@@ -1,12 +1,13 @@
 r"""A population of two kinds of people, each with a decoder and a Gaussian of its own.
 
-.. math:: p(y_i) = (1 - \pi)\, p(y_i | \mathrm{simple}) + \pi\, p(y_i | \mathrm{complex}), \qquad
-          p(y_i | k) = \int p(y_i | f_k(\epsilon), \sigma)\, N(\epsilon; \mu_k, \Sigma_k)\, d\epsilon
+.. math:: p(y_i) = (1 - \pi) p(y_i | \mathrm{simple}) + \pi p(y_i | \mathrm{complex}),
+
+.. math:: p(y_i | k) = \int p(y_i | f_k(\epsilon), \sigma) N(\epsilon; \mu_k, \Sigma_k) d\epsilon
 
 A model trained on both kinds has a prior too wide for either, and a compartment model of both an
 error and a spread too large for the simple ones: judged as they were trained, the two are hardly
-told apart. So the Gaussians are found by expectation and maximization, with draws that are renewed at
-every step (a population that is fitted to draws that rest moves to where their weights are largest by
+told apart. So the Gaussians are found by expectation and maximization, with draws that are renewed
+at every step (a population fitted to draws that rest moves to where their weights are largest by
 chance). The residual error belongs to the assay: it is the trained model's for both, since that
 model can follow everybody.
 
@@ -220,7 +221,7 @@ def held_out_gain(
 
 
 def presence_of(gain: Float[np.ndarray, " subject"]) -> float:
-    """Probability that complex people exist: the held-out gain less two standard errors, as log odds.
+    """Probability that complex people exist, its log odds the held-out gain less two errors.
 
     Where nobody is complex the likelihood of their share is flat, and everybody would be complex
     with that share.

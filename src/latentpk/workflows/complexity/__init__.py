@@ -1,1 +1,1 @@
-"""Whether a compartment model would do: for each subject, for the population, and what it misses."""
+"""Whether a compartment model would do: for each subject and the population; what it misses."""

@@ -17,8 +17,8 @@ HELD_OUT = (
     "conditioned on; medians of the predictive concentration"
 )
 HOW = (
-    "Bayes factor of all levels between two kinds of people, each with its decoder and a Gaussian of "
-    "its own, times the share of complex ones and the probability that there are any"
+    "Bayes factor of all levels between two kinds of people, each with its decoder and a Gaussian "
+    "of its own, times the share of complex ones and the probability that there are any"
 )
 
 
@@ -148,8 +148,8 @@ def _subject_sentence(
     probability, one, other = told
     rival = found.rival.fitted.chosen.decoder
     head = {
-        "complex": f"Subject {name} is complex (probability {probability:.2f}): no compartment model "
-        "that describes the simple subjects describes this one",
+        "complex": f"Subject {name} is complex (probability {probability:.2f}): no compartment "
+        "model that describes the simple subjects describes this one",
         "simple": f"Subject {name} is simple (probability of being complex {probability:.2f}): a "
         "compartment model describes it",
         "undecided": f"Subject {name} is undecided (probability of being complex "
@@ -158,8 +158,8 @@ def _subject_sentence(
     if one is None or other is None:
         return head + "."
     return (
-        f"{head}; a held-out level is missed by {_percent(other)} by {rival} and by {_percent(one)} "
-        "by the trained model."
+        f"{head}; a held-out level is missed by {_percent(other)} by {rival} and by "
+        f"{_percent(one)} by the trained model."
     )
 
 
@@ -178,13 +178,13 @@ def _population_sentence(found: Assessment, kind: str, errors: dict[str, Any]) -
     missed = ""
     if one is not None and other is not None:
         missed = (
-            f" Held-out levels are missed by {_percent(other)} by {rival} and by {_percent(one)} by "
-            "the trained model."
+            f" Held-out levels are missed by {_percent(other)} by {rival} and by {_percent(one)} "
+            "by the trained model."
         )
     if kind == "simple":
         return (
-            f"A compartment model ({rival}) will do: nothing shows that any subject is more complex."
-            + missed
+            f"A compartment model ({rival}) will do: nothing shows that any subject is more "
+            "complex." + missed
         )
     if kind == "undecided":
         return "Whether any subject is more complex than a compartment model is left open." + missed
@@ -212,8 +212,9 @@ def _dimension(found: Assessment) -> dict[str, Any]:
         "standard_error_of_the_difference_to_the_best": _list(d.behind),
         "encoder_elbo_of_a_subject": None if d.elbo is None else _list(d.elbo),
         "subjects_used": d.subjects,
-        "how": "directions of the posterior means' covariance, the rest switched off to the prior's "
-        "mean, nothing trained again; by held-out: the least within one standard error of the best",
+        "how": "directions of the posterior means' covariance, the rest switched off to the "
+        "prior's mean, nothing trained again; by held-out: the least within one standard "
+        "error of the best",
     }
 
 

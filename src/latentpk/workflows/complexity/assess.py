@@ -163,35 +163,28 @@ def assess(
     given = rival is not None
     if rival is None:
         rival = fit_rival(model, population, seed=settings.seed, progress=progress)
-    asked = cohort.subset(index)
     seen = _seen(model, cohort, train, given=given)
-    trained, compartment, records = _judged_levels(model, rival, population, settings, progress)
+    pair = (model, rival)
+    trained, compartment, records = _judged_levels(pair, population, settings, progress)
+    residual = model.model.residual
     mixture, banks = fit_mixture(
-        Side(rival.model, compartment.bank),
-        Side(model.model, trained.bank),
-        model.model.residual,
-        seed=settings.seed,
-        progress=progress,
+        *_sides(pair, trained, compartment), residual, seed=settings.seed, progress=progress
     )
     gain = held_out_gain(mixture, banks, compartment.evidence, seed=settings.seed)
+    presence = presence_of(gain)
     if train is None:
         verdicts = judge(mixture, *banks)
     else:
-        trained, compartment, records = _judged_levels(model, rival, asked, settings, progress)
-        sides = (Side(rival.model, compartment.bank), Side(model.model, trained.bank))
-        own = [
-            draws_under(side, kind, mixture.residual, draws=DRAWS, seed=settings.seed)
-            for side, kind in zip(sides, (mixture.simple, mixture.complex), strict=True)
-        ]
-        verdicts = judge(mixture, own[0], own[1], told=PSEUDO)
+        asked = cohort.subset(index)
+        trained, compartment, records = _judged_levels(pair, asked, settings, progress)
+        verdicts = _judge_others(mixture, _sides(pair, trained, compartment), settings)
     if seen == FOLDED:
         folds = folded_rivals(model, rival, population, seed=settings.seed, progress=progress)
         compartment = _crossed(compartment, records, folds, settings)
-    presence = presence_of(gain)
-    variance, vectors = directions(trained.bank, trained.weight)
+    along = directions(trained.bank, trained.weight)
     few = np.arange(len(index))[: settings.dimension_subjects]
     dimension = measure_dimension(
-        model.model, take(records, few), variance, vectors, seed=settings.seed, progress=progress
+        model.model, take(records, few), along, seed=settings.seed, progress=progress
     )
     return Assessment(
         model=model,
@@ -213,20 +206,37 @@ def assess(
 
 
 def _judged_levels(
-    model: ProfileVAE,
-    rival: ProfileVAE,
+    pair: tuple[ProfileVAE, ProfileVAE],
     cohort: Cohort,
     settings: ComplexitySettings,
     progress: Progress | None,
 ) -> tuple[Judged, Judged, Record]:
     """Both models as they were trained, on the same subjects."""
-    records = _stack(model, cohort.subjects)
+    records = _stack(pair[0], cohort.subjects)
     names = ("the trained model", "the compartment model")
     trained, compartment = (
         _judge_levels(one.model, records, settings, progress, f"held-out levels, {name}")
-        for one, name in zip((model, rival), names, strict=True)
+        for one, name in zip(pair, names, strict=True)
     )
     return trained, compartment, records
+
+
+def _sides(
+    pair: tuple[ProfileVAE, ProfileVAE], trained: Judged, compartment: Judged
+) -> tuple[Side, Side]:
+    """Simple and complex."""
+    return Side(pair[1].model, compartment.bank), Side(pair[0].model, trained.bank)
+
+
+def _judge_others(
+    mixture: Mixture, sides: tuple[Side, Side], settings: ComplexitySettings
+) -> Verdicts:
+    """Kinds that were found in one population told of other subjects."""
+    simple, complex_ = (
+        draws_under(side, kind, mixture.residual, draws=DRAWS, seed=settings.seed)
+        for side, kind in zip(sides, (mixture.simple, mixture.complex), strict=True)
+    )
+    return judge(mixture, simple, complex_, told=PSEUDO)
 
 
 def _judge_levels(
@@ -257,7 +267,7 @@ def _crossed(
     folds: list[tuple[ProfileVAE, np.ndarray]],
     settings: ComplexitySettings,
 ) -> Judged:
-    """Held-out levels by rivals that have not seen their subjects; the draws stay the first one's."""
+    """Held-out levels by rivals that have not seen their subjects; draws stay the first one's."""
     found = {name: value.copy() for name, value in vars(judged.left_out).items()}
     for rival, held in folds:
         own = _judge_levels(rival.model, take(records, held), settings, None)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from latentpk.evaluate.hints import PLAIN, UNNAMED, find_hints
-from latentpk.evaluate.pattern import LEAST, Band, Course, Hint, band, explained
+from latentpk.evaluate.pattern import BINS, LEAST, Band, Course, Hint, band, explained
 from latentpk.inference.courses import even_draws, follow_courses
 from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.record import Queries
@@ -15,6 +15,7 @@ from latentpk.records.subject import Subject
 from latentpk.workflows.complexity.assess import Assessment, Judged
 
 Progress = Callable[[int, int, str], None]
+GROUPS = 6  # of subjects by a covariate, at most
 POINTS, DRAWS = 48, 64  # of a subject's curve, of its posterior
 LIKELY = 0.5  # probability from which a subject counts among those who may be complex
 BETTER = 2.0  # standard errors by which held-out levels must be forecast better
@@ -85,20 +86,7 @@ def residual_model(found: Assessment, *, progress: Progress | None = None) -> Re
     of_whom = "of the subjects that may be complex" if some else "of all subjects"
     own = course.take(chosen)
     dose = np.array([_dose(s) for s in subjects])
-    over = {
-        "time_after_dose": own.since,
-        "time": own.time,
-        "concentration": np.where(own.compared, own.rival, np.nan),
-        "dose": np.broadcast_to(dose[chosen][:, None], own.time.shape),
-    }
-    bands = {name: band(x, own.ratio) for name, x in over.items()}
-    shares = {name: explained(x, own.ratio) for name, x in over.items()}
-    mean = _row_mean(own.ratio)
-    by_covariate = {}
-    for c, name in enumerate(found.cohort.covariate_names):
-        values = np.array([s.covariates[0, c] for s in subjects])[chosen]
-        by_covariate[name] = band(values[:, None], mean[:, None], bins=6)
-        shares[name] = explained(values, mean)
+    bands, by_covariate, shares = _over(found, own, dose, chosen)
     clear = found.presence >= PRESENT and _better(found)
     hints = (
         find_hints(own, bands["time_after_dose"], _parameters(found), dose, of_whom=of_whom)
@@ -120,6 +108,31 @@ def residual_model(found: Assessment, *, progress: Progress | None = None) -> Re
         hints=hints,
         sentence=_sentence(hints, clear=clear),
     )
+
+
+def _over(
+    found: Assessment, own: Course, dose: np.ndarray, chosen: np.ndarray
+) -> tuple[dict[str, Band], dict[str, Band], dict[str, float]]:
+    """Bands over times, concentration and dose, over each covariate, and what each explains."""
+    over = {
+        "time_after_dose": own.since,
+        "time": own.time,
+        "concentration": np.where(own.compared, own.rival, np.nan),
+        "dose": np.broadcast_to(dose[chosen][:, None], own.time.shape),
+    }
+    groups = int(np.clip(len(chosen) // (LEAST + 1), 1, GROUPS))  # subjects have one dose each
+    bands = {
+        name: band(x, own.ratio, bins=groups if name == "dose" else BINS)
+        for name, x in over.items()
+    }
+    shares = {name: explained(x, own.ratio) for name, x in over.items()}
+    mean = _row_mean(own.ratio)
+    by_covariate = {}
+    for c, name in enumerate(found.cohort.covariate_names):
+        values = np.array([found.cohort.subjects[i].covariates[0, c] for i in found.index[chosen]])
+        by_covariate[name] = band(values[:, None], mean[:, None], bins=groups)
+        shares[name] = explained(values, mean)
+    return bands, by_covariate, shares
 
 
 def _sentence(hints: list[Hint], *, clear: bool) -> str:

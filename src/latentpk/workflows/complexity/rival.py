@@ -52,8 +52,8 @@ def check_input(
                 "MODEL",
                 f"itself a compartment model ({_named(model)})",
                 "It would be compared with itself",
-                "Fit a freer one to the same data: latentpk fit DATA.csv --decoder kernel (or hybrid, "
-                "neural-ode), or --decoder auto, which tries them",
+                "Fit a freer one to the same data: latentpk fit DATA.csv --decoder kernel (or "
+                "hybrid, neural-ode), or --decoder auto, which tries them",
             )
         )
     elif not isinstance(model.model.prior, LearnedPrior):
@@ -84,6 +84,9 @@ def check_input(
         mend = "Give the data the model was fitted to with --train"
         found = f"{count} subjects with {TOLD} levels or more"
         wrong.append(Problem(where, found, rule, mend))
+    if train is not None and len(told(cohort)) == 0:
+        rule = f"A subject is judged by {TOLD} levels or more"
+        wrong.append(Problem("DATA", "no subject with as many levels", rule, "Add levels"))
     if wrong:
         raise InputError(wrong, source="what is to be compared")
 
@@ -99,8 +102,8 @@ def fit_rival(
 ) -> ProfileVAE:
     """The best compartment model by held-out forecasts, with the trained model's freedom otherwise.
 
-    The residual error has the same form, covariates act through the same kind of prior, and doses of
-    undecided route go the same way.
+    The residual error has the same form, covariates act through the same kind of prior, and doses
+    of undecided route go the same way.
 
     Args:
         model: The trained model.
