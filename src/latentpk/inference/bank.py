@@ -120,7 +120,10 @@ def _draw(
 
 @eqx.filter_jit
 def _densities(residual: Residual, value: Array, level: Array, censored: Array) -> Array:
-    return residual.log_density(value[:, None], level, censored[:, None])
+    def one(y: Array, draws: Array, below: Array) -> Array:
+        return jax.vmap(lambda f: residual.log_density(y, f, below))(draws)
+
+    return jax.vmap(one)(value, level, censored)
 
 
 @eqx.filter_jit

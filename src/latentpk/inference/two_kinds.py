@@ -30,6 +30,7 @@ from latentpk.models.residual import Residual
 Progress = Callable[[int, int, str], None]
 STEPS, LEAST_STEPS = 30, 8  # of expectation and maximization
 SETTLED = 0.004  # mean change of the probabilities under which it ends
+ALONE_STEPS = 12  # where all are simple
 DRAWS = 384  # of each subject and step
 NEED = 3.0  # nats: odds of 20, strong evidence (Kass and Raftery 1995)
 FOLDS = 5
@@ -184,18 +185,44 @@ def draws_under(side: Side, kind: Gaussian, residual: Residual, *, draws: int, s
     return bank
 
 
+def fit_alone(
+    simple: Side, residual: Residual, trained: Float[np.ndarray, " subject"], *, seed: int = 0
+) -> Float[np.ndarray, " subject"]:
+    """Log evidence of subjects where all are simple, in their best population [nats].
+
+    The compartment model as it was trained may have been trained on others; with the residual
+    error of both kinds its population is found here too, and what explains all subjects together
+    better is taken.
+
+    Args:
+        simple: The compartment model with draws of every subject.
+        residual: The mixture's.
+        trained: Log evidence under the compartment model as it was trained.
+        seed: Of the draws.
+    """
+    anchor = standard(simple.bank.eps.shape[2])
+    kind, bank = anchor, simple.bank
+    everyone = np.ones(len(bank))
+    for step in range(ALONE_STEPS):
+        weight = _normal(joint_of(bank, kind, residual))
+        kind = moments(bank, weight, everyone, anchor)
+        bank = redraw(simple.model, bank, weight, kind, draws=DRAWS, seed=seed + 103 * step)
+    found = log_mean(joint_of(bank, kind, residual))
+    return found if found.sum() > trained.sum() else trained
+
+
 def held_out_gain(
     mixture: Mixture, banks: tuple[Bank, Bank], alone: Float[np.ndarray, " subject"], *, seed: int
 ) -> Float[np.ndarray, " subject"]:
     """Log density that subjects gain by there being complex people [nats].
 
-    Kinds and share are those of the other folds. The compartment model alone is taken as it was
-    trained, with these subjects and an error of its own, so that the gain is rather too small.
+    Kinds and share are those of the other folds. Where all are simple these subjects are among
+    those that the population was found in, so that the gain is rather too small.
 
     Args:
         mixture: The kinds.
         banks: Draws that nothing was fitted to, of simple and complex.
-        alone: Log evidence under the compartment model as it was trained, shape (subject,).
+        alone: Log evidence where all are simple (`fit_alone`), shape (subject,).
         seed: Of the folds.
     """
     kinds = (mixture.simple, mixture.complex)
@@ -271,9 +298,9 @@ def moments(
     return Gaussian(mean, (scatter + held * anchor.covariance) / (total + held))
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Probability of log odds."""
-    return 1 / (1 + np.exp(-np.clip(x, -500, 500)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -500, 500))))
 
 
 def logit(share: float) -> float:

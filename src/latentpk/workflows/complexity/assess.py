@@ -25,6 +25,7 @@ from latentpk.inference.two_kinds import (
     Side,
     Verdicts,
     draws_under,
+    fit_alone,
     fit_mixture,
     held_out_gain,
     judge,
@@ -167,10 +168,10 @@ def assess(
     pair = (model, rival)
     trained, compartment, records = _judged_levels(pair, population, settings, progress)
     residual = model.model.residual
-    mixture, banks = fit_mixture(
-        *_sides(pair, trained, compartment), residual, seed=settings.seed, progress=progress
-    )
-    gain = held_out_gain(mixture, banks, compartment.evidence, seed=settings.seed)
+    sides = _sides(pair, trained, compartment)
+    mixture, banks = fit_mixture(*sides, residual, seed=settings.seed, progress=progress)
+    alone = fit_alone(sides[0], residual, compartment.evidence, seed=settings.seed)
+    gain = held_out_gain(mixture, banks, alone, seed=settings.seed)
     presence = presence_of(gain)
     if train is None:
         verdicts = judge(mixture, *banks)
