@@ -5,7 +5,7 @@ import pytest
 
 from latentpk import read_nonmem
 from latentpk.errors import InputError
-from latentpk.workflows.complexity.assess import ComplexitySettings, assess
+from latentpk.workflows.complexity.assess import assess
 
 
 def test_patients_with_two_exponentials_are_told_from_those_with_one(assessed, mixed):
@@ -25,23 +25,23 @@ def test_the_trained_model_forecasts_held_out_levels_of_complex_patients_better(
     assert np.mean((one - other)[complex_]) > 0.3
 
 
-def test_patients_of_one_kind_are_not_called_complex(mixed_models, mixed_of):
+def test_patients_of_one_kind_are_not_called_complex(assessed, mixed_models, mixed_of):
     model, rival = mixed_models
     table, _ = mixed_of(30, seed=4, complex_every=0)
     cohort = read_nonmem(table, **model.reading(), purpose="forecast")
-    found = assess(
-        model, cohort, rival=rival, settings=ComplexitySettings(draws=128, dimension_subjects=4)
-    )
+    found = assess(model, cohort, rival=rival, settings=assessed.settings)  # programs are there
+    assert found.presence < 0.5
     assert np.mean(found.probability >= 0.8) <= 0.1
 
 
-def test_unseen_patients_are_judged_by_kinds_found_in_others(mixed_models, mixed, mixed_of):
+def test_unseen_patients_are_judged_by_kinds_found_in_others(
+    assessed, mixed_models, mixed, mixed_of
+):
     model, rival = mixed_models
     table, complex_ = mixed_of(8, seed=9)
     train = read_nonmem(mixed[0], **model.reading(), purpose="forecast")
     cohort = read_nonmem(table, **model.reading(), purpose="forecast")
-    settings = ComplexitySettings(draws=128, dimension_subjects=4)
-    found = assess(model, cohort, train=train, rival=rival, settings=settings)
+    found = assess(model, cohort, train=train, rival=rival, settings=assessed.settings)
     assert np.array_equal(found.probability >= 0.5, complex_)
 
 
