@@ -39,6 +39,7 @@ def summary(results: Results) -> str:
             ("dosing_speed", _dosing_speed),
             ("population", _population),
             ("covariates", _covariates),
+            ("complexity", _complexity),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -65,6 +66,18 @@ def _population(found: dict[str, Any]) -> Iterator[Line]:
 def _covariates(found: dict[str, Any]) -> Iterator[Line]:
     for bar in found["bars"]:
         yield [f"covariates, {bar['what']}", f"{bar['measured']}", bar["bar"], _met(bar["met"])]
+
+
+def _complexity(found: dict[str, Any]) -> Iterator[Line]:
+    rows = {row["kind"]: row for row in found["table"]}
+    for bar in found["bars"]:
+        row = rows[bar["what"].split(":")[0].replace("only simple people", "simple")]
+        measured = f"{bar['measured']}"
+        if "area" in row:
+            area = row["area"]["two_kinds"]
+            measured += f" ({area['low']:.3f}-{area['high']:.3f})"
+        seeds = f", {row['seeds']} seed{'s' * (row['seeds'] != 1)}"
+        yield [f"complexity, {bar['what']}{seeds}", measured, bar["bar"], _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:
