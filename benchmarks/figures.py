@@ -447,7 +447,8 @@ def _complexity(found: dict[str, Any]) -> str:
     ]
     head = [
         "cohort", "best compartment model", "share of complex people (true: half, or none)",
-        "called complex", "called simple", "wrong of those", "wrong of these", "Brier", "hints", "s",
+        "called complex", "called simple", "wrong of those", "wrong of these", "Brier", "hints",
+        "s",
     ]  # fmt: skip
     return "\n".join(
         (

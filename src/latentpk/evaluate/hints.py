@@ -23,6 +23,10 @@ PLAIN = (
     "Nothing is missing that these levels could show: the trained model does not forecast held-out "
     "levels better than the compartment model."
 )
+FAINT = (
+    "Nothing is missing that would matter: the trained model forecasts held-out levels a little "
+    "better, but nothing shows that any subject is beyond a compartment model."
+)
 UNNAMED = (
     "The trained model forecasts held-out levels better, but where it differs no single mechanism "
     "stands out."

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from latentpk.evaluate.hints import PLAIN
+from latentpk.evaluate.hints import FAINT, PLAIN
 from latentpk.workflows.complexity.residual import residual_model
 
 
@@ -30,3 +30,8 @@ def test_nothing_is_missing_where_both_forecast_alike(assessed):
     assert same.sentence == PLAIN
     assert same.hints == []
     assert np.abs(same.bands["time_after_dose"].median).max() < 1e-9
+
+
+def test_a_little_better_without_complex_people_is_no_mechanism(assessed):
+    found = residual_model(replace(assessed, presence=0.1))
+    assert (found.clear, found.hints, found.sentence) == (False, [], FAINT)

@@ -6,7 +6,16 @@ import pytest
 
 from latentpk import read_nonmem
 from latentpk.errors import InputError
-from latentpk.workflows.complexity.rival import check_input, told, trained_on
+from latentpk.workflows.complexity import rival as made
+from latentpk.workflows.complexity.assess import assess
+from latentpk.workflows.complexity.rival import (
+    FOLDED,
+    SEEN,
+    UNSEEN,
+    check_input,
+    told,
+    trained_on,
+)
 
 
 @pytest.fixture
@@ -39,3 +48,44 @@ def test_others_without_levels_are_refused(cohort, mixed_models):
     bare = replace(cohort, subjects=tuple(s.after(1) for s in cohort))
     with pytest.raises(InputError, match="no subject with as many levels"):
         check_input(mixed_models[0], bare, cohort, mixed_models[1])
+
+
+@pytest.fixture
+def fits(monkeypatch, mixed_models):
+    """What is fitted, instead of fitting: settings, and the subjects."""
+    asked = []
+
+    class StandIn:
+        def __init__(self, **settings):
+            self.settings = settings
+
+        def fit(self, cohort, *, progress):
+            asked.append((self.settings, {subject.id for subject in cohort}))
+            return mixed_models[1]
+
+    monkeypatch.setattr(made, "ProfileVAE", StandIn)
+    return asked
+
+
+def test_a_file_the_model_has_not_seen_is_judged_by_folds(cohort, mixed_models, assessed, fits):
+    other = replace(cohort, source_hash="another")
+    found = assess(mixed_models[0], other, settings=assessed.settings)
+    assert found.seen == FOLDED
+    (first, everybody), *folds = fits
+    assert first["decoder"] == "compartment"
+    assert first["structure"] == "auto"
+    assert first["residual"] == mixed_models[0].model.residual.kind
+    assert everybody == {subject.id for subject in cohort}
+    assert [settings["structure"] for settings, _ in folds] == ["1c-iv"] * 3
+    held = [everybody - ids for _, ids in folds]
+    assert set.union(*held) == everybody
+    assert sum(map(len, held)) == len(everybody)
+
+
+def test_the_models_own_file_and_new_subjects_need_no_folds(cohort, mixed_models, assessed, fits):
+    assert assess(mixed_models[0], cohort, settings=assessed.settings).seen == SEEN
+    assert len(fits) == 1
+    new = replace(cohort.subset(range(8)), source_hash="new")
+    found = assess(mixed_models[0], new, train=cohort, settings=assessed.settings)
+    assert found.seen == UNSEEN
+    assert len(fits) == 2

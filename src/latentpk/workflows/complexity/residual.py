@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from latentpk.evaluate.hints import PLAIN, UNNAMED, find_hints
+from latentpk.evaluate.hints import FAINT, PLAIN, UNNAMED, find_hints
 from latentpk.evaluate.pattern import BINS, LEAST, Band, Course, Hint, band, explained
 from latentpk.inference.courses import even_draws, follow_courses
 from latentpk.models.decoders.hybrid import HybridDecoder
@@ -87,7 +87,8 @@ def residual_model(found: Assessment, *, progress: Progress | None = None) -> Re
     own = course.take(chosen)
     dose = np.array([_dose(s) for s in subjects])
     bands, by_covariate, shares = _over(found, own, dose, chosen)
-    clear = found.presence >= PRESENT and _better(found)
+    better = _better(found)
+    clear = found.presence >= PRESENT and better
     hints = (
         find_hints(own, bands["time_after_dose"], _parameters(found), dose, of_whom=of_whom)
         if clear
@@ -106,7 +107,7 @@ def residual_model(found: Assessment, *, progress: Progress | None = None) -> Re
         of_whom=of_whom,
         clear=clear,
         hints=hints,
-        sentence=_sentence(hints, clear=clear),
+        sentence=_sentence(hints, clear=clear, better=better),
     )
 
 
@@ -135,9 +136,9 @@ def _over(
     return bands, by_covariate, shares
 
 
-def _sentence(hints: list[Hint], *, clear: bool) -> str:
+def _sentence(hints: list[Hint], *, clear: bool, better: bool) -> str:
     if not clear:
-        return PLAIN
+        return FAINT if better else PLAIN
     return " ".join(hint.sentence for hint in hints) if hints else UNNAMED
 
 
