@@ -48,6 +48,12 @@ def test_a_rise_that_the_rival_has_too_is_none():
     assert not second_rises(course(AGAIN, AGAIN))[0].any()
 
 
+def test_a_ripple_is_no_second_rise():
+    fall = np.where(TIME < 10, np.exp(-0.1 * TIME), np.exp(-1.0))
+    ripple = fall * (1 + 0.08 * np.exp(-((TIME - 15) ** 2)))
+    assert not second_rises(course(ripple, DECLINE))[0].any()
+
+
 def test_a_further_dose_is_no_second_rise():
     since = np.where(TIME < 12, TIME, TIME - 12)
     twice = np.exp(-0.1 * TIME) + np.where(TIME >= 12, np.exp(-0.1 * (TIME - 12)), 0)
