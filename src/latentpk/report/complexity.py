@@ -230,8 +230,8 @@ def _band(axes: Axes, one: Band, label: str, scale: float) -> None:
         return
     x = scale * one.at
     if x.size < 5:  # groups, not a course
-        axes.vlines(x, one.low, one.high, color=BAND, lw=7)
-        axes.vlines(x, one.sure_low, one.sure_high, color=BLUE, lw=2.5)
+        axes.vlines(x, one.low, one.high, color=INTERVAL, lw=14)
+        axes.vlines(x, one.sure_low, one.sure_high, color=BAND, lw=14)
         axes.scatter(x, one.median, color=BLUE, s=26, zorder=3)
         axes.margins(x=0.3)
     else:

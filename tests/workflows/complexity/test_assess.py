@@ -1,5 +1,7 @@
 """Simple or complex, on patients whose kind is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,10 @@ def test_unseen_patients_are_judged_by_kinds_found_in_others(
     table, complex_ = mixed_of(8, seed=9)
     train = read_nonmem(mixed[0], **model.reading(), purpose="forecast")
     cohort = read_nonmem(table, **model.reading(), purpose="forecast")
+    lonely = replace(cohort[0].after(1), id="lonely")  # too few levels: left aside, no error
+    cohort = replace(cohort, subjects=(*cohort.subjects, lonely))
     found = assess(model, cohort, train=train, rival=rival, settings=assessed.settings)
+    assert found.index.tolist() == list(range(8))
     assert np.array_equal(found.probability >= 0.5, complex_)
 
 
