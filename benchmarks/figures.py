@@ -48,6 +48,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("population", _population),
             ("covariates", _covariates),
             ("mixture", _mixture),
+            ("complexity", _complexity),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -420,6 +421,71 @@ def _covariates(found: dict[str, Any]) -> str:
             "## Covariate discovery\n",
             "Shares of twenty simulated data sets each; see the task's README.\n",
             table(head, rows),
+        )
+    )
+
+
+def _complexity(found: dict[str, Any]) -> str:
+    names = {
+        "two_kinds": "`complexity`",
+        "evidence_as_trained": "evidence, as trained",
+        "left_out_as_trained": "levels left out, as trained",
+        "later_as_trained": "later levels, as trained",
+        "oracle": "the oracle",
+    }
+    mixed = [row for row in found["table"] if "area" in row]
+    areas = [
+        [
+            f"{row['kind']}, {row['decoder']}, {row['seeds']} x 500",
+            *(
+                f"{row['area'][name]['value']:.3f} "
+                f"({row['area'][name]['low']:.3f}-{row['area'][name]['high']:.3f})"
+                for name in names
+            ),
+        ]
+        for row in mixed
+    ]
+    sure = [
+        [
+            f"{row['kind']}, {row['decoder']}",
+            ", ".join(row["rivals"]),
+            ", ".join(f"{share:.2f}" for share in row["shares"]),
+            f"{100 * row['called_complex']:.1f} %",
+            f"{100 * row['called_simple']:.1f} %",
+            f"{100 * row['wrong_of_called_complex']:.1f} %" if "area" in row else "",
+            f"{100 * row['wrong_of_called_simple']:.1f} %" if "area" in row else "",
+            f"{row['brier']:.3f}" if "area" in row else "",
+            "; ".join(", ".join(hints) or "none" for hints in row["hints"]),
+            f"{row['assess_s']:.0f}",
+        ]
+        for row in found["table"]
+    ]
+    reliable = [
+        [
+            row["kind"],
+            f"{one['from']:g}-{one['to']:g}",
+            f"{one['patients']}",
+            f"{one['mean_probability']:.2f}",
+            f"{one['complex']:.2f}",
+        ]
+        for row in mixed
+        for one in row["reliability"]
+    ]
+    head = [
+        "cohort", "best compartment model", "share of complex people (true: half, or none)",
+        "called complex", "called simple", "wrong of those", "wrong of these", "Brier", "hints",
+        "s",
+    ]  # fmt: skip
+    return "\n".join(
+        (
+            "## Simple or complex\n",
+            "Area under the ROC of unseen patients with six levels each (95 % bootstrap). "
+            + _cells(found)
+            + "\n",
+            table(["cohort", *names.values()], areas),
+            table(head, sure),
+            "Calibration of the probability:\n",
+            table(["cohort", "probability", "patients", "its mean", "complex"], reliable),
         )
     )
 

@@ -40,6 +40,7 @@ def summary(results: Results) -> str:
             ("population", _population),
             ("covariates", _covariates),
             ("mixture", _mixture),
+            ("complexity", _complexity),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -80,6 +81,16 @@ def _mixture(found: dict[str, Any]) -> Iterator[Line]:
                 said += f"; the true model {truth:+.3f}"
             what = f"{name}, {words}: log score of two groups minus one's [nats a person]"
             yield [what, said, bar["bar"], _met(bar["met"])]
+def _complexity(found: dict[str, Any]) -> Iterator[Line]:
+    rows = {row["kind"]: row for row in found["table"]}
+    for bar in found["bars"]:
+        row = rows[bar["what"].split(":")[0].replace("only simple people", "simple")]
+        measured = f"{bar['measured']}"
+        if "area" in row:
+            area = row["area"]["two_kinds"]
+            measured += f" ({area['low']:.3f}-{area['high']:.3f})"
+        seeds = f", {row['seeds']} seed{'s' * (row['seeds'] != 1)}"
+        yield [f"complexity, {bar['what']}{seeds}", measured, bar["bar"], _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:

@@ -80,6 +80,127 @@ def forecast(fitted):
     return _forecast
 
 
+def make_mixed(subjects, seed, *, complex_every=2):
+    """One bolus and six levels each; every second patient's drug also enters a deep compartment.
+
+    Labels come beside the table: who has two exponentials where the others have one.
+    """
+    rng = np.random.default_rng(seed)
+    rows, labels = [], []
+    for number in range(1, subjects + 1):
+        deep = complex_every > 0 and number % complex_every == 0
+        v = 20.0 * np.exp(0.15 * rng.standard_normal())
+        fast, slow = (v_k * np.exp(0.15 * rng.standard_normal()) for v_k in (0.9, 0.08))
+        share = 0.85 if deep else 0.0
+        rate = fast if deep else 0.2 * np.exp(0.2 * rng.standard_normal())
+        time = np.array([0.5, 1.5, 3.0, 6.0, 12.0, 20.0]) + np.round(rng.uniform(0, 0.3, 6), 2)
+        clean = 100 / v * ((1 - share) * np.exp(-slow * time) + share * np.exp(-rate * time))
+        level = clean if deep else 100 / v * np.exp(-rate * time)
+        level = level * np.exp(0.1 * rng.standard_normal(6))
+        weight = round(70 * float(np.exp(0.2 * rng.standard_normal())), 1)
+        rows.append((number, 0.0, 1, 1, 1, 100.0, None, weight))
+        values = zip(time, level, strict=True)
+        rows += [(number, t, 0, 0, 1, 0.0, float(f"{y:.4g}"), weight) for t, y in values]
+        labels.append(deep)
+    names = ["ID", "TIME", "EVID", "MDV", "CMT", "AMT", "DV", "WT"]
+    return pl.DataFrame(rows, schema=names, orient="row"), np.array(labels)
+
+
+@pytest.fixture(scope="session")
+def mixed():
+    """Sixty patients of two kinds, as a frame, and who is complex."""
+    return make_mixed(60, seed=2)
+
+
+@pytest.fixture(scope="session")
+def mixed_of():
+    """Such patients, made as `make_mixed` makes them."""
+    return make_mixed
+
+
+def assemble(cohort, structure, typical, spread, *, error, free=False):
+    """A ProfileVAE of stated numbers, without training.
+
+    Where it is `free` its decoder is a compartment model that nothing knows for one.
+    """
+    import equinox as eqx
+    import jax.numpy as jnp
+
+    from latentpk import ProfileVAE
+    from latentpk.models.decoders.compartment import CompartmentDecoder
+    from latentpk.models.decoders.decoder import Decoder
+    from latentpk.models.latent import build
+    from latentpk.workflows.card import reading
+    from latentpk.workflows.profile import Fitted
+    from latentpk.workflows.selection import make_ground
+    from latentpk.workflows.trials import Candidate
+
+    class Free(Decoder):
+        inner: CompartmentDecoder
+
+        @property
+        def latent(self):
+            return self.inner.latent
+
+        def concentration(self, z, change, doses, time, order, *, paths):
+            return self.inner.concentration(z, change, doses, time, order, paths=paths)
+
+        def auc(self, z, change, doses, start, end, *, paths):
+            return self.inner.auc(z, change, doses, start, end, paths=paths)
+
+    config = make_ground(cohort, "combined2", 0).config(structure, "iv", "linear")
+    model = eqx.tree_at(
+        lambda m: (m.prior.typical, m.prior.factor, m.residual.log_a, m.residual.log_b),
+        build(config),
+        (
+            jnp.log(jnp.asarray(typical)),
+            jnp.diag(jnp.log(jnp.asarray(spread))),
+            jnp.log(jnp.asarray(1e-3)),
+            jnp.log(jnp.asarray(error)),
+        ),
+    )
+    if free:
+        model = eqx.tree_at(lambda m: m.decoder, model, Free(model.decoder))
+    fitted = Fitted(
+        settings=ProfileVAE().settings,
+        config=config,
+        chosen=Candidate(decoder="kernel" if free else structure, route="iv"),
+        card={"hashes": {"data": cohort.source_hash}},
+        reading=reading(cohort, config),
+        notices=(),
+    )
+    return ProfileVAE.assembled(model, fitted)
+
+
+@pytest.fixture(scope="session")
+def mixed_models(mixed):
+    """A free model of those patients and a one-compartment model; never change them.
+
+    As trained on both kinds: priors too wide for either, the second one's error too large.
+    """
+    from latentpk import read_nonmem
+
+    cohort = read_nonmem(mixed[0], covariates=["WT"])
+    return (
+        assemble(
+            cohort, "2c-iv", [5.3, 20.0, 2.0, 40.0], [0.4, 0.2, 1.5, 0.4], error=0.1, free=True
+        ),
+        assemble(cohort, "1c-iv", [5.0, 27.0], [0.5, 0.5], error=0.3),
+    )
+
+
+@pytest.fixture(scope="session")
+def assessed(mixed, mixed_models):
+    """Those patients judged by these models; never change it."""
+    from latentpk import read_nonmem
+    from latentpk.workflows.complexity.assess import ComplexitySettings, assess
+
+    model, rival = mixed_models
+    cohort = read_nonmem(mixed[0], **model.reading(), purpose="forecast")
+    settings = ComplexitySettings(draws=256, dimension_subjects=12)
+    return assess(model, cohort, rival=rival, settings=settings)
+
+
 def make_particles(rows, seed, *, incomplete=0):
     """Particles whose delivery falls with their size, and the studies they come from, as frames.
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from latentpk.cli.complexity import complexity
 from latentpk.cli.covariates import covariates
 from latentpk.cli.data import data
 from latentpk.cli.distill import distill
@@ -42,6 +43,10 @@ COVARIATES = (
     "latentpk covariates oral.csv --structure 1c-oral --parameters ka,ke,v --covariates WT,AGE,SEX "
     "--out found.json"
 )
+COMPLEXITY = (
+    "latentpk complexity clinic.model clinic.csv --out complexity.json --plots plots; "
+    "latentpk complexity clinic.model new.csv --train clinic.csv --out complexity.json"
+)
 DISTILL = "latentpk distill vancomycin-goti-2018 --out goti.model"
 FORECAST = (
     "latentpk forecast clinic.model ward.csv --condition-until 48 --out forecast.csv --plots plots"
@@ -62,6 +67,7 @@ app.command(epilog=f"Example: {SIMULATE}")(simulate)
 app.command(epilog=f"Example: {FIT}")(fit)
 app.command(epilog=f"Example: {POPFIT}")(popfit)
 app.command(epilog=f"Example: {COVARIATES}")(covariates)
+app.command(epilog=f"Example: {COMPLEXITY}")(complexity)
 app.command(epilog=f"Example: {DISTILL}")(distill)
 app.command(epilog=f"Example: {FORECAST}")(forecast)
 app.command(epilog=f"Example: {EXPOSURE}")(exposure)
