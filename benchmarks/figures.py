@@ -1,7 +1,11 @@
 """Every figure as Markdown, for docs/figures.md, made from the results.json of each task."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
+
+from benchmarks.figures_population import complexity, covariates, mixture, population
+from benchmarks.figures_profiles import complex_profiles, leave_one_out, tdm1
+from benchmarks.markdown import cells_done, table
 
 COHORTS = {
     "vancomycin-2c-infusion": "two-compartment infusion",
@@ -45,10 +49,13 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("dose_quality", _quality),
             ("dosing_speed", _dosing_speed),
             ("start_from", _start_from),
-            ("population", _population),
-            ("covariates", _covariates),
-            ("mixture", _mixture),
-            ("complexity", _complexity),
+            ("population", population),
+            ("covariates", covariates),
+            ("mixture", mixture),
+            ("complexity", complexity),
+            ("complex_profiles", complex_profiles),
+            ("tdm1", tdm1),
+            ("leave_one_out", leave_one_out),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -79,7 +86,7 @@ def _forecast(found: dict[str, Any]) -> str:
         "**Forecasts against the Bayes oracle**, which knows the true model and population: 500 "
         "unseen patients a seed, 1-4 levels each, log-RMSE of later concentrations over the "
         "oracle's, with a 95 % interval. "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(head, [row for row in rows if any(row[1:])])
         + _fresh(found)
@@ -138,7 +145,7 @@ def _encoder(found: dict[str, Any]) -> str:
     head = ["cohort and decoder", "posterior by", "error / oracle's", "ms a patient", "rungs"]
     return (
         "**What the encoder is worth** (one thread, in blocks). "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(head, rows)
     )
@@ -163,7 +170,7 @@ def _speed(found: dict[str, Any]) -> str:
     tail = f"\nGrowth (warm cache): {growth}.\n" if growth else ""
     return (
         "**Speed**, whole processes on two cores, seconds (memory: GB). "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(["what", "measured", "bar", "met"], rows)
         + tail
@@ -194,7 +201,7 @@ def _trust(found: dict[str, Any]) -> str:
     return (
         "**What the gates see**: forecasts more than 50 % off, from three levels; the likelihood "
         "ratio test knows the alternative, at 5 % false alarms. "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(head, rows)
     )
@@ -236,7 +243,7 @@ def _quality(found: dict[str, Any]) -> str:
         "**Dose quality**: % of virtual patients whose true exposure reaches the target. The "
         "differences, in points with the lower 95 % bound, are of the share expected: each "
         "patient's truth averaged over what it may be. "
-        + _cells(found)
+        + cells_done(found)
         + f" {met(True)} bars are met by the share expected, {met(False)} by the share attained, "
         "whose differences 1,000 patients tell to 1.5 points.\n\n" + table(head, rows)
     )
@@ -255,7 +262,7 @@ def _dosing_speed(found: dict[str, Any]) -> str:
     ]
     return (
         "**Speed of doses**, warm process, two threads, median seconds. "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(["what", "measured", "bar", "met"], rows)
     )
@@ -285,7 +292,7 @@ def _start_from(found: dict[str, Any]) -> str:
     head = ["the local truth", "method", "local patients", "error / oracle's", "coverage", "seeds"]
     return (
         "**Starting from a published model** at a site of one's own: 200 unseen local patients a "
-        "seed; the oracle knows the local truth. " + _cells(found) + "\n\n" + table(head, rows)
+        "seed; the oracle knows the local truth. " + cells_done(found) + "\n\n" + table(head, rows)
     )
 
 
@@ -305,7 +312,7 @@ def _real(found: dict[str, Any]) -> str:
     head = ["data", "method", *shown, "log-RMSE minus MAP's (95 %)"]
     return (
         "**Real data**, 5-fold by subject: later levels forecast from the first. "
-        + _cells(found)
+        + cells_done(found)
         + "\n\n"
         + table(head, rows)
     )
@@ -316,178 +323,6 @@ def _against(row: dict[str, Any]) -> str:
         return ""
     one = row["minus_map"]["log_rmse"]
     return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
-
-
-def _cells(found: dict[str, Any]) -> str:
-    return f"{found['cells_done']} of {found['cells_planned']} cells are done."
-
-
-def table(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
-
-
-def _population(found: dict[str, Any]) -> str:
-    rows = [
-        [
-            one["data"],
-            one["form"].replace("_", ", "),
-            one["effects"],
-            one["objective"],
-            f"{one['minus2_log_likelihood']:.3f}",
-            f"{one['over_the_reference']:+.5f}",
-            f"{one['largest_relative_difference_of_an_estimate']:.1e}",
-            f"{one['seconds']:.1f}",
-        ]
-        for one in found["optima"]
-    ]
-    head = [
-        "data", "given by", "effects", "objective", "-2 log L", "over the reference",
-        "largest relative difference of an estimate", "s",
-    ]  # fmt: skip
-    columns = ["M2LL_FOCEI", "M2LL_LAPLACE", "M2LL_AGHQ5", "M2LL_AGHQ15", "M2LL_AGHQ25"]
-    fixed = [
-        [data, *(f"{one['largest_difference_of_a_subject'][column]:.1e}" for column in columns)]
-        for data, one in found["fixed"].items()
-    ]
-    clock = [
-        [f"theophylline, whole process, {cache} programs", f"{one['median_s']:.1f}"]
-        for cache, one in found["clock"].items()
-    ]
-    peers = [
-        ["R's nlme (linearization), whole process", f"{one['seconds']:.1f}"]
-        for one in found["nlme"]
-        if "seconds" in one
-    ]
-    return "\n".join(
-        (
-            "## Population fits\n",
-            "Against optima of independent implementations; estimates started from a search.\n",
-            table(head, rows),
-            "Largest difference of a subject's -2 log L at fixed parameters:\n",
-            table(["data", "FOCEI", "Laplace", "5 nodes", "15", "25"], fixed),
-            table(["what", "s"], [*clock, *peers]),
-        )
-    )
-
-
-def _mixture(found: dict[str, Any]) -> str:
-    names = {"truth": "the true model", "one": "one group", "two": "two groups", "auto": "auto"}
-    rows = []
-    for population, part in found["table"].items():
-        for method, name in names.items():
-            one = part["methods"].get(method)
-            if one is None:
-                continue
-            numbers = ("components", "share", "ratio", "right")
-            each = [", ".join(f"{x:.3g}" for x in one.get(key, [])) or "-" for key in numbers]
-            rows.append([population, name, f"{one['none']:.3f}", f"{one['first']:.3f}", *each])
-    head = [
-        "population", "model", "none", "first", "groups", "share", "ratio of CL", "group right",
-    ]  # fmt: skip
-    return "\n".join(
-        (
-            "## Two kinds of people\n",
-            "Log density of unseen people's levels [nats a person], of all given none and of\n"
-            "the last four given the first two, trained on 500; for each seed the smaller\n"
-            "group's share and clearance over the other's, and whose group was told right.\n",
-            table(head, rows),
-        )
-    )
-
-
-def _covariates(found: dict[str, Any]) -> str:
-    rows = [
-        [
-            str(one["subjects"]),
-            "none" if one["kind"] == "null" else one["effects"],
-            one["levels"],
-            one["covariates"],
-            one.get("shapes", ""),
-            f"{one['exact_set']:.2f}",
-            f"{one['exact_set_and_shape']:.2f}",
-            f"{one['any_false']:.2f}",
-            f"{one['median_s']:.1f}",
-        ]
-        for one in found["cells"]
-    ]
-    head = [
-        "subjects", "effects", "levels", "covariates", "shapes", "exact set", "set and shape",
-        "anything false", "s",
-    ]  # fmt: skip
-    return "\n".join(
-        (
-            "## Covariate discovery\n",
-            "Shares of twenty simulated data sets each; see the task's README.\n",
-            table(head, rows),
-        )
-    )
-
-
-def _complexity(found: dict[str, Any]) -> str:
-    names = {
-        "two_kinds": "`complexity`",
-        "evidence_as_trained": "evidence, as trained",
-        "left_out_as_trained": "levels left out, as trained",
-        "later_as_trained": "later levels, as trained",
-        "oracle": "the oracle",
-    }
-    mixed = [row for row in found["table"] if "area" in row]
-    areas = [
-        [
-            f"{row['kind']}, {row['decoder']}, {row['seeds']} x 500",
-            *(
-                f"{row['area'][name]['value']:.3f} "
-                f"({row['area'][name]['low']:.3f}-{row['area'][name]['high']:.3f})"
-                for name in names
-            ),
-        ]
-        for row in mixed
-    ]
-    sure = [
-        [
-            f"{row['kind']}, {row['decoder']}",
-            ", ".join(row["rivals"]),
-            ", ".join(f"{share:.2f}" for share in row["shares"]),
-            f"{100 * row['called_complex']:.1f} %",
-            f"{100 * row['called_simple']:.1f} %",
-            f"{100 * row['wrong_of_called_complex']:.1f} %" if "area" in row else "",
-            f"{100 * row['wrong_of_called_simple']:.1f} %" if "area" in row else "",
-            f"{row['brier']:.3f}" if "area" in row else "",
-            "; ".join(", ".join(hints) or "none" for hints in row["hints"]),
-            f"{row['assess_s']:.0f}",
-        ]
-        for row in found["table"]
-    ]
-    reliable = [
-        [
-            row["kind"],
-            f"{one['from']:g}-{one['to']:g}",
-            f"{one['patients']}",
-            f"{one['mean_probability']:.2f}",
-            f"{one['complex']:.2f}",
-        ]
-        for row in mixed
-        for one in row["reliability"]
-    ]
-    head = [
-        "cohort", "best compartment model", "share of complex people (true: half, or none)",
-        "called complex", "called simple", "wrong of those", "wrong of these", "Brier", "hints",
-        "s",
-    ]  # fmt: skip
-    return "\n".join(
-        (
-            "## Simple or complex\n",
-            "Area under the ROC of unseen patients with six levels each (95 % bootstrap). "
-            + _cells(found)
-            + "\n",
-            table(["cohort", *names.values()], areas),
-            table(head, sure),
-            "Calibration of the probability:\n",
-            table(["cohort", "probability", "patients", "its mean", "complex"], reliable),
-        )
-    )
 
 
 def _nano(found: dict[str, Any]) -> str:

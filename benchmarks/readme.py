@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import COHORTS, figures, table
+from benchmarks.figures import COHORTS, figures
+from benchmarks.markdown import table
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures -->\n", "<!-- /figures -->"
@@ -41,6 +42,9 @@ def summary(results: Results) -> str:
             ("covariates", _covariates),
             ("mixture", _mixture),
             ("complexity", _complexity),
+            ("complex_profiles", _complex_profiles),
+            ("tdm1", _tdm1),
+            ("leave_one_out", _leave_one_out),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -81,6 +85,8 @@ def _mixture(found: dict[str, Any]) -> Iterator[Line]:
                 said += f"; the true model {truth:+.3f}"
             what = f"{name}, {words}: log score of two groups minus one's [nats a person]"
             yield [what, said, bar["bar"], _met(bar["met"])]
+
+
 def _complexity(found: dict[str, Any]) -> Iterator[Line]:
     rows = {row["kind"]: row for row in found["table"]}
     for bar in found["bars"]:
@@ -91,6 +97,30 @@ def _complexity(found: dict[str, Any]) -> Iterator[Line]:
             measured += f" ({area['low']:.3f}-{area['high']:.3f})"
         seeds = f", {row['seeds']} seed{'s' * (row['seeds'] != 1)}"
         yield [f"complexity, {bar['what']}{seeds}", measured, bar["bar"], _met(bar["met"])]
+
+
+def _complex_profiles(found: dict[str, Any]) -> Iterator[Line]:
+    words = {
+        "auto over its oracle": "error of later levels over the oracle's",
+        "an unseen regimen": "the same on unseen doses and intervals",
+    }
+    for bar in found["bars"]:
+        if bar["what"] in words:
+            seeds = f", {bar['seeds']} seed{'s' * (bar['seeds'] != 1)}"
+            what = f"{bar['cohort']}: {words[bar['what']]}{seeds}"
+            yield [what, f"{bar['value']:.3f}", f"<= {bar['at_most']}", _met(bar["met"])]
+
+
+def _tdm1(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        what = "T-DM1, simulated: R2 of later cycles from the first"
+        yield [what, f"{bar['value']:.4f}", f">= {bar['at_least']}", _met(bar["met"])]
+
+
+def _leave_one_out(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        what = f"{bar['data']}, one subject left out: log-RMSE against {bar['what']}"
+        yield [what, f"{bar['value']:.3f}", f"<= {bar['at_most']}", _met(bar["met"])]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:
