@@ -1,0 +1,1 @@
+"""What a fit of the learned field costs."""
