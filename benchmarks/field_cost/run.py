@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import polars as pl
 
 from benchmarks.harness import command, machine
 from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
+from benchmarks.speed.process import COMMAND
 
 FOLDER = Path(__file__).parent
 BASE = {"subjects": 500, "doses": 3, "levels": 7, "states": 3}
@@ -76,7 +76,7 @@ def work(cell: Cell) -> dict[str, Any]:
         environment["PYTHONPATH"] = str(Path("src").resolve())
         begun = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "latentpk.cli.main", *asked, "--out", "out.model", "--quiet"],
+            [*COMMAND, *asked, "--out", "out.model", "--quiet"],
             cwd=folder,
             env=environment,
             check=True,
