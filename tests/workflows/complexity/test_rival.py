@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import equinox as eqx
 import pytest
 
-from latentpk import read_nonmem
+from latentpk import ProfileVAE, read_nonmem
 from latentpk.errors import InputError
+from latentpk.models.groups import Groups
 from latentpk.workflows.complexity import rival as made
 from latentpk.workflows.complexity.assess import assess
 from latentpk.workflows.complexity.rival import (
@@ -89,3 +91,15 @@ def test_the_models_own_file_and_new_subjects_need_no_folds(cohort, mixed_models
     found = assess(mixed_models[0], new, train=cohort, settings=assessed.settings)
     assert found.seen == UNSEEN
     assert len(fits) == 2
+
+
+def test_a_model_of_groups_is_refused(cohort, mixed_models):
+    model, rival = mixed_models
+    grouped = eqx.tree_at(
+        lambda m: m.prior.groups,
+        model.model,
+        Groups.alike(2, model.model.decoder.latent),
+        is_leaf=lambda x: x is None,
+    )
+    with pytest.raises(InputError, match="knows groups of people itself"):
+        check_input(ProfileVAE.assembled(grouped, model.fitted), cohort, None, rival)

@@ -60,7 +60,7 @@ def check_input(
         rule = "Only a population that was learned from data has kinds of people to be found"
         wrong.append(Problem("MODEL", "a published population", rule, "Use `latentpk fit`"))
     for name, one in (("MODEL", model), ("--rival", rival)):
-        if one is not None and one.model.prior.groups is not None:
+        if one is not None and one.model.prior.group_count > 1:
             rule = "Simple and complex people are the only groups that are looked for"
             mend = "Fit it without --components"
             wrong.append(Problem(name, "knows groups of people itself", rule, mend))
