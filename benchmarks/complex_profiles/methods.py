@@ -73,7 +73,8 @@ def run_ours(task: Task, *, method: str, structure: str = "auto") -> dict[str, A
     """One of our fits, asked about every unseen patient."""
     population = POPULATIONS[task.cohort]
     known = (*population.covariates, *population.dose_covariates)
-    recipe = ours.Recipe(method, structure, known, task.seed)
+    route = "oral" if population.oral else "iv"  # whoever gave the doses knows it
+    recipe = ours.Recipe(method, structure, known, task.seed, route)
     scores, seconds, rungs = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         train = cohorts.write_training(task.train, Path(folder) / "train.csv")

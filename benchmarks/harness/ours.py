@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -21,12 +21,14 @@ class Recipe:
         structure: auto or the name of a compartment structure.
         covariates: Columns used.
         seed: Of the training.
+        route: Where doses go that the file leaves undecided.
     """
 
     decoder: str
     structure: str
     covariates: tuple[str, ...]
     seed: int
+    route: Literal["auto", "iv", "oral"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def fit(path: Path, recipe: Recipe) -> tuple[Any, float]:
     from latentpk import ProfileVAE, read_nonmem
 
     begun = time.perf_counter()
-    cohort = read_nonmem(path, covariates=list(recipe.covariates))
+    cohort = read_nonmem(path, covariates=list(recipe.covariates), route=recipe.route)
     model = ProfileVAE(decoder=recipe.decoder, structure=recipe.structure, seed=recipe.seed)
     fitted = model.fit(cohort)
     return fitted, time.perf_counter() - begun

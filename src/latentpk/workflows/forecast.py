@@ -148,11 +148,10 @@ def _chunk(
     seed = voices[0].judge.settings.seed
     subjects = [voices[0].cohort.subjects[i] for i in index]
     queries = stack_queries(subjects, tight=len(subjects) > MANY)
+    known = [one.stacked(index, until_last_level=one.model.decoder.causal) for one in voices]
     found = [
-        posteriors(
-            one.model, one.stacked(index, until_last_level=True), one.judge.settings, progress
-        )
-        for one in voices
+        posteriors(one.model, records, one.judge.settings, progress)
+        for one, records in zip(voices, known, strict=True)
     ]
     panels = [
         Panel.of([_say(one, its, i, place) for one, its in zip(voices, found, strict=True)])

@@ -95,7 +95,12 @@ class Predictor:
             told: dict[int, Posterior] = {}
             for index in by_occasions(block):
                 few = [block[i] for i in index]
-                records = stack_records(few, undecided=self.undecided, tight=tight)
+                records = stack_records(
+                    few,
+                    undecided=self.undecided,
+                    until_last_level=self.model.decoder.causal,
+                    tight=tight,
+                )
                 found = posteriors(self.model, records, settings)
                 for row, i in enumerate(index):
                     gates, one = judge(found, row, block[i]), rows(found, [row])

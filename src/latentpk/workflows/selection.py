@@ -41,7 +41,7 @@ from latentpk.workflows.trials import (
     is_free,
 )
 
-QUICK = ("kernel", "grid")  # of them, those that every search tries
+QUICK = ("kernel",)  # of them, those that every search tries
 FOLLOWED = ("neural_ode", "mechanistic")  # decoders whose doses are followed step by step
 FOLLOWED_SAMPLES = 4  # draws of the bound for these
 ENOUGH = 2000  # subjects of which a quarter decides between one and two compartments
@@ -338,8 +338,10 @@ def select(
 def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candidate]) -> Candidate:
     """The structure, or a decoder without one that forecasts better.
 
-    A hybrid is tried on every cohort that can teach it; the learned field, whose trial takes as
-    long as all others, where a rival shows that the structure misfits.
+    The grid is never among them: its profile is of a whole regimen, so it may forecast best where
+    all have the same one, and says nothing of another. A hybrid is tried on every cohort that can
+    teach it; the learned field, whose trial takes as long as all others, where a rival shows that
+    the structure misfits.
     """
     ground, rivals = selection.ground, list(quick)
     if len(ground.cohort) < LEARNED_FROM:

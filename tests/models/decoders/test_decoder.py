@@ -102,6 +102,29 @@ def case(request, infused, swallowed):
     return Case(request.param, swallowed if request.param in ORAL else infused)
 
 
+def test_a_dose_to_come_changes_nothing_before_it_where_the_decoder_is_causal(case):
+    decoder, record = case.model.decoder, case.record
+    z = 0.1 * jnp.ones((1, width(decoder)))
+    first = jnp.min(jnp.where(record.doses.amount > 0, record.doses.time, jnp.inf))
+    time = first + jnp.array([0.5, 3.0])
+
+    @jax.jit
+    def before(more):
+        """Levels after the first dose, with one more dose ten hours later in a padded place."""
+        own = jax.tree_util.tree_map(jnp.asarray, record.doses)
+        free = jnp.argmin(own.amount + own.rate)
+        later = eqx.tree_at(
+            lambda doses: (doses.time, doses.amount),
+            own,
+            (own.time.at[free].set(first + 10.0), own.amount.at[free].set(more)),
+        )
+        order = jnp.full(time.shape, jnp.inf)
+        return decoder.concentration(z, jnp.zeros(1), later, time, order, paths=record.paths)
+
+    same = np.allclose(before(50.0), before(5000.0), rtol=1e-4)
+    assert same == decoder.causal
+
+
 def test_concentrations_are_finite_and_never_negative_for_wild_z(case):
     decoder, record = case.model.decoder, case.record
     rng = np.random.default_rng(1)

@@ -22,6 +22,11 @@ class Decoder(eqx.Module):
         return True
 
     @property
+    def causal(self) -> bool:
+        """Whether a dose changes nothing before it; else posteriors must know the doses to come."""
+        return True
+
+    @property
     def simulated(self) -> bool:
         """Whether doses must be followed step by step, which answers for any others too."""
         return False

@@ -34,6 +34,11 @@ class GridDecoder(Decoder):
         return False
 
     @property
+    def causal(self) -> bool:
+        """No: the profile is read from a summary of all doses, those to come among them."""
+        return False
+
+    @property
     def latent(self) -> int:
         """Number of latent dimensions."""
         return self.config.latent
