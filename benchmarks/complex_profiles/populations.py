@@ -62,6 +62,16 @@ def anywhere(span: float, first: float, power: float) -> Draw:
     return level
 
 
+def decades(first: float) -> Draw:
+    """A level anywhere on the logarithm of the time from `first` after a dose to the next one."""
+
+    def level(rng: np.random.Generator, given: float, following: float) -> float:
+        last = following - given - first
+        return given + first * (last / first) ** rng.random()
+
+    return level
+
+
 def _levels(draw: Draw) -> dict[str, Any]:
     return {"level": draw, "level_whole": draw}
 
@@ -230,7 +240,7 @@ FED = _population(
     **DENSE,
 )
 
-# In place of the three whose misfit by a compartment model was too small (README.md).
+# In place of the four whose misfit by a compartment model was too small (README.md).
 TITRATED = replace(
     SATURABLE,
     name="michaelis-menten-titrated",
@@ -260,9 +270,30 @@ DUAL_APART = replace(
     other_regimen=every((12.0,), (50.0, 600.0), 48.0),
 )
 
-REPLACED = (SATURABLE, TRANSIT, DUAL)
+AFTER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 330.0)
+POWER_DECADES = _population(
+    "power-law-decades",
+    {"v": (20.0, 1.0, 0.15), "tau": (0.1, 0.0, 0.3), "alpha": (0.6, 0.0, 0.08)},
+    lambda p, time, doses: kinetics.power_law(p["v"], p["tau"], p["alpha"], time, doses),
+    oral=False,
+    additive=0.002,
+    proportional=0.07,
+    regimen=every((336.0,), (100.0, 200.0), 1008.0),
+    other_regimen=every((168.0,), (50.0, 400.0), 1008.0),
+    design=Design(
+        336.0,
+        1008.0,
+        (1, 4),
+        (8, 10),
+        tuple(start + after for start in (336.0, 672.0) for after in AFTER),
+        rounding=0.05,
+    ),
+    **_levels(decades(0.15)),
+)
+
+REPLACED = (SATURABLE, TRANSIT, DUAL, POWER_LAW)
 COMPLEX = (
-    RECIRCULATION, MONOCLONAL, TITRATED, TRANSIT_SEEN, DUAL_APART, POWER_LAW, TWO_LAGS, FED
+    RECIRCULATION, MONOCLONAL, TITRATED, TRANSIT_SEEN, DUAL_APART, POWER_DECADES, TWO_LAGS, FED
 )  # fmt: skip
 PLAIN = (VANCOMYCIN, WARFARIN)
 POPULATIONS = {one.name: one for one in (*COMPLEX, *PLAIN, *REPLACED)}
