@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.harness import command, machine
-from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
+from benchmarks.harness.cells import Cell, Ledger
+from benchmarks.harness.task import run_task
 
 FOLDER = Path(__file__).parent
 SIZES, SETS = (80, 40, 300), 20
@@ -168,14 +168,7 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run the chosen cells and write results.json from every finished one."""
-    choice = command.parse(__doc__ or "")
-    outcome = run_cells(plan(), work, ledger=LEDGER, choice=choice)
-    summary = summarize(outcome.results())
-    head = {"task": "covariates", **outcome.head(), "protocol": PROTOCOL}
-    write_json(FOLDER / "results.json", {**head, "machine": machine.describe(), **summary})
-    for bar in summary["bars"]:
-        state = "met" if bar["met"] else "MISSED"
-        command.say(f"{state:>8}  {bar['what']}: {bar['measured']} (bar {bar['bar']})")
+    run_task(__doc__ or "", plan(), work, ledger=LEDGER, summarize=summarize)
 
 
 if __name__ == "__main__":

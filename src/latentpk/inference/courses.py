@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from latentpk.inference.bank import Bank
 from latentpk.inference.posterior import Progress, block_size, in_blocks
+from latentpk.inference.weighted import evenly
 from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Queries, Record
@@ -64,11 +65,8 @@ def even_draws(
     bank: Bank, weight: Float[np.ndarray, "subject draw"], size: int
 ) -> Float[np.ndarray, "subject size effect"]:
     """Evenly weighted draws by systematic resampling."""
-    edges = np.cumsum(weight, axis=1)
-    rank = (np.arange(size) + 0.5) / size
-    index = np.stack([np.searchsorted(row, rank * row[-1]) for row in edges])
-    index = np.minimum(index, weight.shape[1] - 1)
-    return np.take_along_axis(bank.eps, index[..., None], axis=1)
+    pairs = zip(bank.eps, weight, strict=True)
+    return np.stack([evenly(eps, each, size) for eps, each in pairs])
 
 
 @eqx.filter_jit

@@ -11,7 +11,7 @@ import numpy as np
 from latentpk.errors import InputError
 from latentpk.errors import Problem as Wrong
 from latentpk.evaluate.effects import Problem, Summaries
-from latentpk.inference.posterior import PosteriorSettings, posteriors
+from latentpk.inference.posterior import laplace
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records
 from latentpk.records.nonmem import read_nonmem
@@ -20,7 +20,6 @@ from latentpk.workflows.population.discovery import (
     Discovery,
     SearchSettings,
     candidates_of,
-    curvatures,
     searched,
     summarized,
 )
@@ -77,7 +76,7 @@ def discover_directions(
     records = stack_records(
         [predictor.dosed(subject) for subject in asked], undecided=predictor.undecided
     )
-    summaries = latent_summaries(model, records, seed=settings.seed, progress=progress)
+    summaries = latent_summaries(model, records, progress=progress)
     problem = directions_problem(looked, summaries)
     choice, probability = searched(problem, settings, progress)
     names = tuple(model.decoder.directions[k] for k in varying(model))
@@ -99,17 +98,18 @@ def varying(model: LatentModel) -> list[int]:
 
 
 def latent_summaries(
-    model: LatentModel, records: Record, *, seed: int = 0, progress: Progress | None = None
+    model: LatentModel, records: Record, *, progress: Progress | None = None
 ) -> Summaries:
     """What each patient's levels say of the latent space, by the posterior around its mode."""
     model = model.of_group(0)  # the prior is taken off again, and must be one Gaussian for that
-    settings = PosteriorSettings(draws=64, ladder=False, seed=seed)
-    modes = posteriors(model, records, settings, progress).mode
+    modes = laplace(model, records, progress)
+    mode, root = np.asarray(modes.eps)[:, 0], np.asarray(modes.precision)[:, 0]
+    curvature = np.einsum("sji,sjk->sik", root, root)
     data = jax.tree_util.tree_map(jnp.asarray, records)
     kept = varying(model)
     place = np.asarray(jax.vmap(lambda one: model.location(one)[0])(data))[:, kept]
     factor = np.asarray(model.prior.chol())[kept]
-    return summarized(modes @ factor.T, place, curvatures(model, records, modes), factor)
+    return summarized(mode @ factor.T, place, curvature, factor)
 
 
 def directions_problem(cohort: Cohort, summaries: Summaries) -> Problem:
