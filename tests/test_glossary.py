@@ -41,7 +41,14 @@ def test_every_parameter_is_explained_with_its_unit():
     units = {code: unit for _, unit, code in ROWS}
     linear = (Structure.parse(text) for text in ("3c-oral-lag-f", "1c-iv", "2c-oral"))
     systems = (
-        *("2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium", "ehc", "ehc-binding"),
+        *(
+            "2c-mm-cl-inh-oral-lag-f",
+            "tmdd",
+            "tmdd-equilibrium",
+            "tmdd-qss-iv",
+            "ehc",
+            "ehc-binding",
+        ),
         *("transit3", "dual-absorption"),
     )
     every = (*linear, *map(parse_system, systems))

@@ -76,6 +76,7 @@ def test_courses_agree_with_the_reference_table(number, steps, tolerance):
 SYSTEMS = {
     "2c-mm-cl-inh-oral-lag-f": (60, 1.2, 6, 79, 15, 100, 0.8, 2.4, 100, 0.95, 1.8),
     "tmdd-equilibrium": (0.0073, 0.0059, 0.071, 5.9, 3.6, 0.02, 0.024, 0.16, 0.157, 0.38),
+    "tmdd-qss-oral-f": (0.2, 3, 0.5, 3, 0.625, 1, 0.5, 0.3, 0.25, 1.5),
     "ehc-binding": (
         *(747, 189, 2010, 34300, 4, 0.23, 0.478, 169, 11242, 4.75, 8.56, 0.0415, 93.1),
         *(0.0796, 7.9, 1, 10),

@@ -1,5 +1,6 @@
 """A fit of stated equations: what it is asked for, where it begins, what is stored of it."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 
 from latentpk import ProfileVAE, UserSystem, read_nonmem, register_system
 from latentpk.errors import ArtifactError, InputError
+from latentpk.inference.beginning import searchable
 from latentpk.kinetics import registry
+from latentpk.kinetics.systems import parse_system
 from latentpk.models.bundle import to_arrays
 from latentpk.models.config import MechanisticConfig
-from latentpk.workflows.mechanism import check_registered
+from latentpk.workflows.mechanism import check_registered, mechanisms
 from latentpk.workflows.selection import Selection, make_ground, select
 
 TYPICAL = {"cl": 4.0, "v1": 40.0}
@@ -33,7 +36,7 @@ def mine():
         ({"decoder": "mechanistic", "structure": "1c-iv"}, "compartment"),
         ({"decoder": "kernel", "structure": "1c-mm-iv"}, "mechanistic"),
         ({"decoder": "mechanistic", "structure": "user:unheard"}, "register_system"),
-        ({"structure": "1c-mm-iv"}, "(?s)vmax is missing.*km is missing.*v1 is missing"),
+        ({"structure": "1c-mm-inh-iv"}, "(?s)vmax is missing.*km is missing.*v1 is missing"),
         ({"structure": "1c-mm-iv", "initial": {"vmax": 1, "km": -2, "q": 3}}, "(?s)v1.*km.*q2"),
         ({"structure": "1c-iv", "initial": {"cl": 1}}, "only a nonlinear"),
     ],
@@ -41,6 +44,28 @@ def mine():
 def test_what_cannot_be_is_refused_before_any_fit(settings, said):
     with pytest.raises(InputError, match=said):
         ProfileVAE(**settings)
+
+
+def test_where_a_ready_made_mechanism_begins_is_searched_for(ward):
+    settings = ProfileVAE(structure="1c-mm-iv").settings
+    assert settings.initial is None
+    ground = make_ground(read_nonmem(ward), "combined2", 0)
+    records = ground.records("iv")
+    found = ground.beginning(parse_system("1c-mm-iv"), records)
+    assert list(found) == ["vmax", "km", "v1"]
+    assert all(0 < value < np.inf for value in found.values())
+    assert found == ground.beginning(parse_system("1c-mm-iv"), records)
+
+
+@pytest.mark.parametrize("oral", [False, True])
+@pytest.mark.parametrize("both", [False, True])
+def test_mechanisms_that_are_tried_unasked_can_be_begun_and_have_the_route(oral, both):
+    ladders = mechanisms(oral=oral, both=both)
+    for name in itertools.chain.from_iterable(itertools.chain.from_iterable(ladders)):
+        system = parse_system(name)
+        assert searchable(system)
+        assert system.oral == oral
+        assert ("fodds" in system.names) == (oral and both)
 
 
 def test_a_system_is_named_with_its_digest_and_begins_at_its_typical_values(mine):

@@ -120,14 +120,38 @@ class TestSearch:
         chosen, _ = decide(infused, field, prior="linear")
         assert chosen.decoder == "neural_ode"
         _, tried = decide(infused, like("2c-iv-is-none"), prior="linear")
-        assert "neural_ode" not in {c.decoder for c in tried}
+        assert not {"neural_ode", "1c-mm-iv"} & {c.decoder for c in tried}
 
-    def test_the_learned_field_is_not_tried_where_doses_are_at_steady_state(self, decide):
+    def test_a_mechanism_that_leaves_the_free_curves_behind_is_taken(self, decide, infused):
+        def saturable(candidate):
+            return {"hybrid-1c-iv": 1.0, "1c-mm-iv": 2.0}.get(candidate.decoder, 0.0)
+
+        chosen, tried = decide(infused, saturable, prior="linear")
+        assert chosen.decoder == "1c-mm-iv"
+        assert not {"neural_ode", "tmdd-qss-iv"} & {c.decoder for c in tried}
+
+    def test_a_ladder_is_climbed_while_its_last_step_is_the_best(self, decide, infused):
+        def target(candidate):
+            gains = {"hybrid-1c-iv": 1.0, "1c-mm-iv": 0.5, "2c-mm-cl-iv": 0.8, "tmdd-qss-iv": 2.0}
+            return gains.get(candidate.decoder, 0.0)
+
+        assert decide(infused, target, prior="linear")[0].decoder == "tmdd-qss-iv"
+
+    def test_a_mechanism_as_good_as_a_free_curve_is_preferred_to_it(self, decide, infused):
+        """It knows other doses and intervals; the free curve must forecast better by 0.1 nats."""
+
+        def like_each_other(candidate):
+            gains = {"hybrid-1c-iv": 1.05, "neural_ode": 1.05, "1c-mm-iv": 1.0}
+            return gains.get(candidate.decoder, 0.0)
+
+        assert decide(infused, like_each_other, prior="linear")[0].decoder == "1c-mm-iv"
+
+    def test_nothing_dear_is_tried_where_doses_are_at_steady_state(self, decide):
         table = simulate("vancomycin-goti-2018", 120, seed=1)
         given = (table["EVID"] == 1).cast(int)
         cohort = read_nonmem(table.with_columns(SS=given, II=12.0 * given))
         _, tried = decide(cohort, like("kernel"), prior="linear")
-        assert "neural_ode" not in {c.decoder for c in tried}
+        assert not {"neural_ode", "1c-mm-iv"} & {c.decoder for c in tried}
 
     def test_a_followed_decoder_is_trained_and_polished_on_fewer_courses(self, infused):
         ground = make_ground(infused, "combined2", 0)
@@ -160,7 +184,8 @@ class TestSearch:
         search = Selection(make_ground(infused, "combined2", 0))
         free = {"decoder": "auto", "structure": "auto", "route": "auto", "prior": "linear"}
         told = search.tell(selection.select(search, **free))
-        assert any(line.startswith("neural_ode tried: hybrid-1c-iv, linear") for line in told)
+        assert any(line.startswith("mechanisms tried: hybrid-1c-iv, linear") for line in told)
+        assert "neural_ode tried: no mechanism leaves every free curve behind" in told
 
     def test_the_two_views_must_earn_their_place(self, decide, infused):
         def views(gain):

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from latentpk.workflows.trials import Candidate, Trial, better, choose, gain_of, is_free
+from latentpk.workflows.trials import (
+    Candidate,
+    Trial,
+    better,
+    choose,
+    gain_of,
+    is_closed,
+    is_free,
+)
 
 
 def trial(scores, decoder="1c-iv"):
@@ -63,17 +71,25 @@ class TestChoosing:
 
 
 @pytest.mark.parametrize(
-    ("name", "free"),
+    ("name", "free", "closed"),
     [
-        ("2c-iv", False),
-        ("kernel", True),
-        ("grid", True),
-        ("neural_ode", True),
-        ("hybrid-2c-iv", True),
+        ("2c-iv", False, True),
+        ("kernel", True, False),
+        ("grid", True, False),
+        ("neural_ode", True, False),
+        ("hybrid-2c-iv", True, False),
+        ("1c-mm-iv", False, False),
     ],
 )
-def test_what_is_no_mere_structure(name, free):
-    assert is_free(name) == free
+def test_a_free_curve_a_closed_form_and_a_mechanism_which_is_neither(name, free, closed):
+    assert (is_free(name), is_closed(name)) == (free, closed)
+
+
+@pytest.mark.parametrize(("richer", "wins"), [("kernel", False), ("2c-mm-cl-iv", True)])
+def test_a_free_curve_needs_more_than_a_mechanism_does(richer, wins):
+    """Five hundredths of a nat, told well: enough for a mechanism, not for a free curve."""
+    held = trial([0.0, 0.1, 0.2], "1c-mm-iv")
+    assert better(trial([0.05, 0.15, 0.25001], richer), held) == wins
 
 
 def test_a_gain_counts_standard_errors_and_knows_its_sign():

@@ -36,7 +36,7 @@ UNITS = {
     **dict.fromkeys(("kon", "konm"), "L/(mg h)"),
     **dict.fromkeys(("alag2", "t50", "tgb", "dgb"), "h"),
     **dict.fromkeys(("vmax", "kin"), "mg/h"),
-    **dict.fromkeys(("km", "kd0", "base"), "mg/L"),
+    **dict.fromkeys(("km", "kd0", "base", "kss"), "mg/L"),
     "ksyn": "mg/(L h)",
     "bmax": "mg",
     "alpha": "1",

@@ -12,6 +12,8 @@ from latentpk.kinetics.system import System
 from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.kinetics.user import UserEquations
 
+Ladder = tuple[tuple[str, ...], ...]  # steps of names, from simple to rich
+
 
 def resolved(decoder: str, structure: str) -> System | None:
     """The equations that settings name; None where the decoder needs none.
@@ -80,6 +82,28 @@ def starting_values(system: System, initial: Mapping[str, float] | None) -> dict
     if problems:
         raise InputError(problems, source="the starting values")
     return {name: float(given[name]) for name in system.names}
+
+
+def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
+    """The ready-made ones that are tried where no structure fits.
+
+    Args:
+        oral: Whether some dose is extravascular.
+        both: Whether doses of either kind occur: then only those with a bioavailability.
+
+    Returns:
+        Ladders of names, from simple to rich; a step is tried where the last name of the step
+        before was the best so far. Each is `searchable`.
+
+    Example:
+        >>> mechanisms(oral=False, both=False)
+        ((('1c-mm-iv', '2c-mm-cl-iv'), ('tmdd-qss-iv',)),)
+    """
+    kind = "oral" + "-f" * both if oral else "iv"
+    saturable = ((f"1c-mm-{kind}", f"2c-mm-cl-{kind}"), (f"tmdd-qss-{kind}",))
+    if not oral or both:
+        return (saturable,)
+    return ((("transit3",), ("transit6",)), (("dual-absorption",),), (("ehc",),), saturable)
 
 
 def check_registered(folder: str | Path, manifest: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
+from latentpk.inference.beginning import searchable
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import Domain
 from latentpk.library.card import LibraryModel
@@ -36,6 +37,7 @@ from latentpk.workflows.stages import largest_first, polish, train_groups
 from latentpk.workflows.trials import FREE, Candidate
 
 Progress = Callable[[int, int, str], None]
+TRIALS = 8  # usually made; where the structure misfits there are more
 SPAN = 3.0  # of usual doses about the training data's median
 KIND, SCHEMA = "profile-vae", 1
 
@@ -47,7 +49,8 @@ class ProfileSettings(Frozen):
         decoder: auto, compartment, mechanistic, kernel, neural_ode, hybrid or grid.
         structure: auto, or a structure such as "2c-iv" for the compartment decoder or the
             hybrid's mechanism; for the mechanistic decoder a nonlinear one or a `UserSystem`.
-        initial: Where the parameters of a nonlinear structure begin, by name.
+        initial: Where the parameters of a nonlinear structure begin, by name; without, a search
+            tells, for those that there is one for.
         route: auto, iv or oral: where doses of undecided route go.
         prior: auto, linear or multiview.
         components: Groups of people that the population consists of, such as poor and extensive
@@ -128,7 +131,9 @@ class ProfileVAE:
                 "take decoder compartment (--decoder)."
             )
         if system is not None:
-            start = starting_values(system, self.settings.initial)
+            given = self.settings.initial
+            told = given is not None or not searchable(system)
+            start = starting_values(system, given) if told else None
             update = {"structure": str(system), "initial": start}
             self.settings = self.settings.model_copy(update=update)
         elif self.settings.initial is not None:
@@ -236,10 +241,11 @@ class ProfileVAE:
         def on_trial(trial: Any) -> None:
             store.add(trial)
             if progress is not None:
-                progress(len(selection.trials), 8, "choosing the model")
+                tried = len(selection.trials)
+                progress(tried, max(tried + 1, TRIALS), "choosing the model")
 
         if progress is not None:
-            progress(0, 8, "choosing the model")
+            progress(0, TRIALS, "choosing the model")
         selection = Selection(ground, {t.candidate: t for t in store.trials}, on_trial)
         settings = self.settings
         chosen = select(

@@ -12,10 +12,12 @@ import numpy as np
 
 from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
+from latentpk.inference.beginning import begin, searchable
 from latentpk.inference.initial import Scales, absent, largest, measure, place, place_at, search
 from latentpk.inference.splitting import divide
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
 from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
 from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.config import CovariateConfig, ModelConfig, ResidualKind
 from latentpk.models.decoders.compartment import CompartmentDecoder
@@ -24,7 +26,7 @@ from latentpk.models.latent import LatentModel, build
 from latentpk.models.record import Record, stack_records, take
 from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
-from latentpk.workflows.mechanism import starting_values
+from latentpk.workflows.mechanism import mechanisms, starting_values
 from latentpk.workflows.setup import HYBRID, covariate_configs, decoder_config, model_config
 from latentpk.workflows.trials import (
     FOLDS_BELOW,
@@ -38,7 +40,7 @@ from latentpk.workflows.trials import (
     choose,
     folds,
     gain_of,
-    is_free,
+    is_closed,
 )
 
 QUICK = ("kernel",)  # of them, those that every search tries
@@ -49,6 +51,7 @@ CLOSE = 4.0  # standard errors within which a quarter of fewer does not
 LEARNED_FROM = 100  # subjects below which neither a hybrid nor a field is tried unasked
 MULTIVIEW_FROM = 100  # subjects below which the prior stays linear
 TRIAL_EPOCHS = 80
+MECHANISM_EPOCHS = 50  # a mechanism begins near and has no shape to learn
 START_SPREAD = float(np.log(0.4))  # of log parameters
 
 
@@ -87,6 +90,7 @@ class Ground:
     initial: Mapping[str, float] = field(default_factory=dict)
     stacked: dict[str, Record] = field(default_factory=dict)
     families: dict[tuple[str, str, int], Family] = field(default_factory=dict)
+    begun: dict[str, np.ndarray] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
     @property
@@ -129,10 +133,18 @@ class Ground:
             return self.training
         return self.training.model_copy(update={"samples": FOLLOWED_SAMPLES})
 
+    def beginning(self, system: System, records: Record) -> dict[str, float]:
+        """Where the parameters of stated equations begin, natural scale; lacking that, a search."""
+        if self.initial or not searchable(system):
+            return starting_values(system, self.initial)
+        if (name := str(system)) not in self.begun:
+            self.begun[name] = np.exp(begin(system, records, self.scales, self.training.seed))
+        return dict(zip(system.names, self.begun[name].tolist(), strict=True))
+
     def family(self, candidate: Candidate) -> Family:
         """The program that trains this candidate, made once."""
         name = candidate.decoder
-        if not is_free(name):
+        if is_closed(name):
             name = str(largest(Structure.parse(name)))
         key = (name, candidate.route, candidate.components)
         with self.lock:
@@ -152,7 +164,7 @@ class Ground:
         with self.lock:  # programs of the search are shared: compile each once
             if not isinstance(decoder, CompartmentDecoder):
                 if isinstance(decoder, MechanisticDecoder):
-                    placed = place_at(model, starting_values(decoder.structure, self.initial))
+                    placed = place_at(model, self.beginning(decoder.structure, records))
                 else:
                     placed = place(model, records, self.scales, self.training.seed)
                 return placed, Freedom(np.ones(decoder.latent, bool), network)
@@ -194,9 +206,8 @@ def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) 
         one. A candidate that cannot be trained scores -1e9.
     """
     family = ground.family(candidate.undivided)
-    settings = ground.training.model_copy(
-        update={"epochs": TRIAL_EPOCHS, "anneal": TRIAL_EPOCHS // 2}
-    )
+    epochs = MECHANISM_EPOCHS if is_system(candidate.decoder) else TRIAL_EPOCHS
+    settings = ground.training.model_copy(update={"epochs": epochs, "anneal": epochs // 2})
     model, freedom = ground.start(candidate, family.config)
     records = ground.records(candidate.route)
     scores: list[np.ndarray] = []
@@ -241,7 +252,7 @@ class Selection:
         lanes: dict[tuple[str, str], list[Candidate]] = {}
         for candidate in candidates:
             if candidate not in self.trials:
-                lane = candidate.decoder if is_free(candidate.decoder) else "compartment"
+                lane = "compartment" if is_closed(candidate.decoder) else candidate.decoder
                 lanes.setdefault((lane, candidate.route), []).append(candidate)
         with ThreadPoolExecutor(threads()) as pool:
             list(pool.map(self._run_lane, lanes.values()))
@@ -336,32 +347,58 @@ def select(
 
 
 def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candidate]) -> Candidate:
-    """The structure, or a decoder without one that forecasts better.
+    """The structure, or a decoder that forecasts better.
 
     The grid is never among them: its profile is of a whole regimen, so it may forecast best where
     all have the same one, and says nothing of another. A hybrid is tried on every cohort that can
-    teach it; the learned field, whose trial takes as long as all others, where a rival shows that
-    the structure misfits.
+    teach it. Where a rival shows that the structure misfits, ready-made mechanisms are tried, which
+    take their place beside the structures: a free curve must forecast better than them too, since
+    they know other doses and intervals and it does not. The learned field, whose trial takes as
+    long as all others, is tried where no mechanism leaves the rivals behind.
     """
     ground, rivals = selection.ground, list(quick)
     if len(ground.cohort) < LEARNED_FROM:
-        few = f"hybrid and neural_ode not tried: fewer than {LEARNED_FROM} subjects"
+        few = f"hybrid, mechanisms and neural_ode not tried: fewer than {LEARNED_FROM} subjects"
         selection.reasons.append(few)
         return choose(selection.attempt([structure, *rivals])).candidate
     rivals.append(structure.model_copy(update={"decoder": HYBRID + structure.decoder}))
-    trials = selection.attempt([structure, *rivals])
-    best = max(trials[1:], key=lambda trial: gain_of(trial, trials[0]))
-    gain = gain_of(best, trials[0])
+    plain, *others = selection.attempt([structure, *rivals])
+    best = max(others, key=lambda trial: gain_of(trial, plain))
+    gain = gain_of(best, plain)
+    dear = "mechanisms and neural_ode"
     if ground.records(structure.route).paths.steady:
-        why = "neural_ode not tried: doses at steady state, which it cannot follow"
+        why = f"{dear} not tried: doses at steady state, which they cannot follow"
     elif gain <= GAIN:
-        why = f"neural_ode not tried: no rival forecasts better by {GAIN:g} standard errors"
+        why = f"{dear} not tried: no rival forecasts better by {GAIN:g} standard errors"
     else:
-        why = f"neural_ode tried: {best.candidate} forecasts better than {structure} by {gain:.1f} "
-        why += "standard errors, so the structure misfits"
-        trials += selection.attempt([structure.model_copy(update={"decoder": "neural_ode"})])
+        why = f"mechanisms tried: {best.candidate} forecasts better than {structure} by "
+        selection.reasons.append(f"{why}{gain:.1f} standard errors, so the structure misfits")
+        return _explained(selection, plain, others)
     selection.reasons.append(why)
-    return choose(trials).candidate
+    return choose([plain, *others]).candidate
+
+
+def _explained(selection: Selection, plain: Trial, rivals: Sequence[Trial]) -> Candidate:
+    """What forecasts best where the structure misfits: a mechanism, or a free curve."""
+    structure, ground = plain.candidate, selection.ground
+    route = structure.route
+    held, ahead = plain, float("-inf")
+    for ladder in mechanisms(oral=ground.oral(route), both=ground.both(route)):
+        for names in ladder:
+            tried = [structure.model_copy(update={"decoder": name}) for name in names]
+            trials = selection.attempt(tried)
+            held = choose([held, *trials])
+            if held is not trials[-1]:
+                break
+        trained = [rival for rival in rivals if len(rival.scores) == len(held.scores)]
+        ahead = min((gain_of(held, rival) for rival in trained), default=float("inf"))
+        if ahead > GAIN:
+            why = f"neural_ode not tried: {held.candidate} forecasts better than every free curve "
+            selection.reasons.append(f"{why}by {ahead:.1f} standard errors or more")
+            return held.candidate
+    selection.reasons.append("neural_ode tried: no mechanism leaves every free curve behind")
+    field_ = selection.attempt([structure.model_copy(update={"decoder": "neural_ode"})])
+    return choose([held, *rivals, *field_]).candidate
 
 
 def _structure(

@@ -68,8 +68,8 @@ def better(richer: Trial, simpler: Trial, *, few: bool = False) -> bool:
     compartment after intravenous doses may even seem worse by one: sparse levels hardly show it,
     and most drugs have it. A third compartment needs twice as much: one that is made up hardly
     changes a forecast within the days observed, but takes clearance from every steady state. A free
-    curve must also gain FREE_GAIN over a structure: trials are not
-    polished, and polishing gives a structure more than it gives a free curve.
+    curve must also gain FREE_GAIN over a structure or a mechanism: trials are not
+    polished, and polishing gives these more than it gives a free curve.
     """
     freed = is_free(richer.candidate.decoder) and not is_free(simpler.candidate.decoder)
     least = FREE_GAIN if freed else 0.0
@@ -109,8 +109,13 @@ def gain_of(one: Trial, other: Trial) -> float:
 
 
 def is_free(decoder: str) -> bool:
-    """Whether a candidate's decoder is no closed form."""
-    return decoder in FREE or decoder.startswith(HYBRID) or is_system(decoder)
+    """Whether a candidate's decoder learns the shape of its curves."""
+    return decoder in FREE or decoder.startswith(HYBRID)
+
+
+def is_closed(decoder: str) -> bool:
+    """Whether a candidate's decoder is a closed form."""
+    return not is_free(decoder) and not is_system(decoder)
 
 
 def choose(trials: Sequence[Trial], *, few: bool = False) -> Trial:

@@ -1,0 +1,144 @@
+"""Where training of nonlinear systems starts: a forward-only search about the best linear model."""
+
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from latentpk.inference.initial import Scales, search
+from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.record import Record
+
+CANDIDATES = 160
+ROUNDS = 5
+SUBJECTS = 32
+WORST = 3.0  # log ratio of level to prediction beyond which a level counts no more
+
+# A saturable clearance is told by its ratio, as a target is by its level: these are searched for
+# relative to the other, since the data hold the ratio and hardly each of them.
+RELATIVE = {"vmax": "km", "ksyn": "kdeg"}
+
+
+def searchable(system: System) -> bool:
+    """Whether something is known of where each of its parameters may lie."""
+    return set(system.names) <= set(_guess({}, Scales(1.0, 0.1, 1.0, 1.0, 0.1), system))
+
+
+def begin(
+    system: System, records: Record, scales: Scales, seed: int
+) -> Float[np.ndarray, " parameter"]:
+    """Log parameters whose courses fit the pooled levels of up to 32 subjects best.
+
+    The best linear model of two compartments tells the volume, the clearance of little drug and
+    the rate of absorption; what a mechanism adds is drawn widely about the sizes of the data.
+
+    Args:
+        system: Of parameters that are `searchable`.
+        records: Stacked records, leading axis (subject,).
+        scales: From `measure`.
+        seed: Of the search.
+
+    Returns:
+        In the order of the system's names, shape (parameter,).
+    """
+    structure = Structure.parse("2c-oral" if system.oral else "2c-iv")
+    linear = dict(zip(structure.names, search(structure, records, scales, seed), strict=True))
+    table = _guess(linear, scales, system)
+    center, spread = np.array([table[name] for name in system.names]).T
+    rng = np.random.default_rng([seed, len(system.names)])
+    index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
+    sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
+    limits = np.array([scales.level, 1e-3 * scales.least])
+    best, lowest = center, np.inf
+    for round_ in range(ROUNDS):
+        noise = rng.standard_normal((CANDIDATES, center.size))
+        tried = best + spread * 0.5**round_ * noise
+        tried = np.clip(tried, center - 3 * spread, center + 3 * spread)
+        tried[0] = best
+        size = np.asarray(
+            _misfits(MechanisticDecoder(system), _absolute(system, tried), sample, limits)
+        )
+        size = np.where(np.isfinite(size), size, np.inf)
+        winner = int(np.argmin(size))
+        if size[winner] < lowest:
+            lowest, best = size[winner], tried[winner]
+    return _absolute(system, best[None])[0]
+
+
+def _absolute(system: System, tried: Float[np.ndarray, "try parameter"]) -> np.ndarray:
+    """Log parameters from what is searched for."""
+    found = tried.copy()
+    for name, other in RELATIVE.items():
+        if name in system.names:
+            found[:, system.names.index(name)] += tried[:, system.names.index(other)]
+    return found
+
+
+@eqx.filter_jit
+def _misfits(
+    decoder: MechanisticDecoder,
+    tried: Array | np.ndarray,
+    sample: Record,
+    limits: Array | np.ndarray,
+) -> Array:
+    """Weighted size of the log residuals of each candidate, shape (try,)."""
+    level, least = limits
+
+    def one(z: Array) -> Array:
+        def curve(record: Record) -> Array:
+            still = jnp.broadcast_to(z, (record.change.shape[0], z.shape[0]))
+            return decoder.concentration(
+                still, record.change, record.doses, record.time, record.order, paths=record.paths
+            )
+
+        f = jax.vmap(curve)(sample)
+        use = sample.mask & ~sample.censored & (sample.value > 0)
+        ratio = jnp.log(jnp.where(use, sample.value, 1.0)) - jnp.log(jnp.maximum(f, least))
+        weight = jnp.where(use, jnp.sqrt(sample.value / level), 0.0)
+        size = jnp.where(use, jnp.minimum(jnp.abs(ratio), WORST), 0.0)
+        return jnp.sum(weight * size) / jnp.sum(weight)
+
+    return jax.lax.map(one, jnp.asarray(tried), batch_size=32)
+
+
+def _guess(
+    linear: Mapping[str, float], scales: Scales, system: System
+) -> dict[str, tuple[float, float]]:
+    """Log-scale center and spread of every parameter of which something is known."""
+    slow, fast = np.log(1 / scales.time), np.log(1 / max(scales.early, 1e-3 * scales.time))
+    volume = linear.get("v1", np.log(scales.dose / scales.level / 2))
+    clearance = linear.get("cl", volume + slow)
+    absorbed = linear.get("ka", 0.5 * (slow + fast))
+    level = np.log(scales.level)
+    passing = max(system.size - 1, 1)  # compartments of a chain, each left in its share of the time
+    pause = np.log(max(2 * scales.early, 0.1 * scales.time))
+    beside = np.log(0.5) if {"vmax", "clb"} & set(system.names) else 0.0  # another way out
+    return {
+        "cl": (clearance + beside, 1.0),
+        "v1": (volume, 0.6),
+        "q2": (linear.get("q2", clearance), 0.8),
+        "v2": (linear.get("v2", volume), 0.8),
+        "ka": (absorbed, 0.8),
+        "alag": (np.log(0.3 * scales.early), 0.7),
+        "fodds": (0.5, 0.7),
+        "km": (level + np.log(3.0), 1.3),
+        "vmax": (clearance, 0.8),  # over km
+        "kss": (level - 1.0, 1.3),
+        "kdeg": (slow, 1.2),
+        "ksyn": (level, 1.3),  # over kdeg: the target's level
+        "kint": (slow, 1.2),
+        "clb": (clearance, 1.0),
+        "kr": (absorbed, 0.8),
+        "tgb": (pause + 0.7, 0.7),
+        "dgb": (pause - 1.0, 0.7),
+        "kgb": (2.0 - pause, 0.7),
+        "ktr": (absorbed + np.log(passing), 0.8),
+        "fa": (np.log(0.5), 0.3),
+        "ka2": (absorbed, 0.8),
+        "alag2": (pause, 0.8),
+    }

@@ -1,0 +1,60 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latentpk.inference.beginning import begin, searchable
+from latentpk.inference.initial import measure
+from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.ode import course
+from latentpk.kinetics.piecewise import Pieces
+from latentpk.kinetics.systems import parse_system
+from latentpk.models.record import stack_records
+from latentpk.records import read_nonmem
+
+TRUTH = {"vmax": 20.0, "km": 5.0, "v1": 50.0}
+TIME = np.array([1.5, 6.0, 12.0, 24.0, 36.0, 47.0])
+
+
+@pytest.fixture(scope="module")
+def saturated():
+    """Twelve patients whose elimination saturates, 30 % apart, at three sizes of a dose."""
+    import polars as pl
+
+    system, rng, rows = parse_system("1c-mm-iv"), np.random.default_rng(3), []
+    for number in range(12):
+        amount = (100.0, 300.0, 900.0)[number % 3]
+        values = np.array(list(TRUTH.values())) * np.exp(0.3 * rng.standard_normal(3))
+        doses = Doses.of([0.0], amount)
+        pieces = Pieces(jnp.zeros(1), jnp.asarray(values)[None])
+        found = course(
+            doses, jnp.asarray(TIME), pieces=pieces, system=system, paths=Paths.of(doses)
+        )
+        dose = {"ID": number, "TIME": 0.0, "EVID": 1, "AMT": amount, "DV": None, "MDV": 1, "CMT": 1}
+        rows.append(dose)
+        for at, level in zip(TIME, np.asarray(found.concentration), strict=True):
+            rows.append(
+                dose | {"TIME": float(at), "EVID": 0, "AMT": 0.0, "DV": float(level), "MDV": 0}
+            )
+    return stack_records(read_nonmem(pl.DataFrame(rows), route="iv").subjects)
+
+
+def test_a_search_finds_the_neighbourhood_of_a_saturable_drug(saturated):
+    """What the data hold well: the volume, and the rate at low and at high levels."""
+    found = np.exp(begin(parse_system("1c-mm-iv"), saturated, measure(saturated), seed=0))
+    vmax, km, volume = found
+    assert volume == pytest.approx(50, rel=0.3)
+    for level in (0.5, 10.0):
+        assert vmax / (km + level) == pytest.approx(20 / (5 + level), rel=0.4)
+
+
+def test_the_seed_decides(saturated):
+    system, scales = parse_system("1c-mm-iv"), measure(saturated)
+    assert np.array_equal(*(begin(system, saturated, scales, seed=1) for _ in range(2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "known"), [("1c-mm-cl-oral-lag", True), ("tmdd-qss-oral-f", True), ("ehc", True),
+                        ("transit6", True), ("tmdd", False), ("1c-mm-inh-iv", False)],
+)  # fmt: skip
+def test_what_is_searched_for(name, known):
+    assert searchable(parse_system(name)) == known
