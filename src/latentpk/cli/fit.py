@@ -62,7 +62,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="vmax=20,km=5,v=40,...",
-            help="Where the parameters of a nonlinear structure begin.",
+            help="Where a nonlinear structure begins. Without: a search, for most ready-made ones.",
             show_default=False,
         ),
     ] = None,

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from latentpk.errors import InputError, Problem
+from latentpk.inference.beginning import begin, searchable
 from latentpk.inference.estimation import Estimate, EstimationSettings, estimate
 from latentpk.inference.initial import measure, search
 from latentpk.kinetics.naming import canonical
@@ -294,7 +295,8 @@ def starting_model(
     """The model where the descent begins: what was given, the rest by a search.
 
     Raises:
-        InputError: A nonlinear structure without starting values, or a value of an unknown name.
+        InputError: A nonlinear structure without starting values that there is no search for, or a
+            value of an unknown name.
     """
     structure = structure_of(config.structure)
     given = _usual(structure, config.parameters) | parse_initial(settings.initial)
@@ -304,14 +306,17 @@ def starting_model(
     lacking = [name for name in config.parameters if name not in given]
     scales = measure(records)
     typical = np.array([given.get(name, 1.0) for name in config.parameters])
-    if lacking and not isinstance(structure, Structure):
+    if lacking and not isinstance(structure, Structure) and not searchable(structure):
         rule = f"{config.structure} is nonlinear: nothing is known of where it begins"
         raise InputError(
             [Problem("--initial", f"{name} is missing", rule, "Give one") for name in lacking],
             source="the starting values",
         )
-    if lacking and isinstance(structure, Structure):
-        log_own = search(structure, records, scales, settings.seed)
+    if lacking:
+        if isinstance(structure, Structure):
+            log_own = search(structure, records, scales, settings.seed)
+        else:
+            log_own = begin(structure, records, scales, settings.seed)
         found = np.linalg.solve(form_matrix(config.parameters, config.names), log_own)
         typical = np.where([name in given for name in config.parameters], typical, np.exp(found))
     model = build_population(config, typical, spread=SPREAD, proportional=NOISE)
