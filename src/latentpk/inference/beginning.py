@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from latentpk.inference.initial import Scales, search
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
+from latentpk.kinetics.user import UserEquations
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.record import Record
 
@@ -25,7 +26,12 @@ RELATIVE = {"vmax": "km", "ksyn": "kdeg"}
 
 
 def searchable(system: System) -> bool:
-    """Whether something is known of where each of its parameters may lie."""
+    """Whether something is known of where each of its parameters may lie.
+
+    Of a user's equations nothing is: a name there may mean anything.
+    """
+    if isinstance(system, UserEquations):
+        return False
     return set(system.names) <= set(_guess({}, Scales(1.0, 0.1, 1.0, 1.0, 0.1), system))
 
 
