@@ -1,6 +1,6 @@
 """Regimens that are followed dose by dose: far below saturation they are the linear ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from latentpk.dosing.settling import settle
 from latentpk.dosing.target import parse_target
 from latentpk.inference.trust import Trust
 from latentpk.kinetics.doses import Doses, Paths
+from latentpk.models.beyond import TOLERANCE, Beyond, Experience, Scale
 from latentpk.models.published import PopulationModel, build_published
 from latentpk.models.record import Record
 
@@ -100,6 +101,54 @@ def test_simulated_exposures_are_the_linear_ones_far_below_saturation(metric, at
         for who in (FAR, LINEAR)
     )
     np.testing.assert_allclose(found, expected, rtol=3e-3, atol=0.02)
+
+
+SEEN = Experience(
+    amount=(100.0, 300.0), interval=(12.0, 24.0), length=96.0, doses=9, central=True, depot=False
+)
+BEYOND = Beyond(SEEN, Scale(0.5, 0.3, 0.0))
+
+
+def wary(who):
+    """The patient of a model that was trained on at most 300 mg, every 12 to 24 h."""
+    shift = np.random.default_rng(1).standard_normal(DRAWS)
+    return replace(who, model=replace(who.model, beyond=BEYOND), shift=shift)
+
+
+@pytest.mark.parametrize(
+    ("metric", "at"),
+    [("auc24", "ss"), ("trough", "ss"), ("auc24", 30.0), ("peak", 36.0), ("ft_mic@4", "ss")],
+)
+def test_an_exposure_widens_with_the_regimen_alike_by_sums_and_by_courses(metric, at):
+    """300 mg as without; 600 mg, and 300 mg every 6 h, by each draw's own factor."""
+    amounts = (300.0, 600.0)
+    for interval, far in ((12.0, (0.0, 0.5)), (6.0, (0.3, np.hypot(0.3, 0.5)))):
+        regimens = [Regimen(amount, interval, 1.0) for amount in amounts]
+        sums, courses, before = (
+            Lines(who, 24.0, 0.0, PRACTICE).of(regimens[0], parse_metric(metric), at).of(regimens)
+            for who in (wary(LINEAR), wary(FAR), LINEAR)
+        )
+        np.testing.assert_allclose(courses, sums, rtol=5e-3, atol=0.05)
+        if metric.startswith("ft_mic"):
+            continue
+        sd = np.array(far) * np.sqrt(np.log(2) - TOLERANCE)
+        factor = np.exp(wary(LINEAR).shift * sd[:, None])
+        np.testing.assert_allclose(sums, before * factor, rtol=1e-6)
+        assert interval == 6.0 or np.array_equal(sums[0], before[0])
+
+
+def test_a_regimen_beyond_the_training_is_a_caution_that_names_it():
+    practice = Practice(amounts=(300.0, 600.0), intervals=(12.0,), infusions=(1.0,))
+    known = recommend(Known(wary(LINEAR)), parse_target("auc24=90:150"), DoseOptions(practice))
+    assert known.alternatives[0].regimen.amount == 300.0
+    assert known.verdict == "ok"
+    far = recommend(Known(wary(LINEAR)), parse_target("auc24=200:300"), DoseOptions(practice))
+    sure = recommend(Known(LINEAR), parse_target("auc24=200:300"), DoseOptions(practice))
+    assert far.alternatives[0].regimen.amount == 600.0
+    assert far.verdict == "caution"
+    assert "A dose of 600 mg is beyond the 100 to 300 mg" in " ".join(far.reasons)
+    assert far.alternatives[0].probability < sure.alternatives[0].probability
+    assert far.alternatives[0].exposure.hi > 1.1 * sure.alternatives[0].exposure.hi
 
 
 def test_the_same_regimen_is_recommended_as_by_the_closed_form():

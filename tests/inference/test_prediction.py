@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from latentpk.inference.posterior import Posteriors
-from latentpk.inference.prediction import predict, resample, with_untold
+from latentpk.inference.prediction import predict, resample, shifts, with_untold
+from latentpk.models.beyond import TOLERANCE, Beyond, Experience, Scale
 from latentpk.models.record import Queries
 
 TIMES = np.array([0.0, 1.0, 6.0, 20.0])
@@ -110,3 +113,39 @@ def test_occasions_no_level_tells_of_are_drawn_from_the_prior(posterior):
     # a column is the same however many follow it, and whoever else is there
     np.testing.assert_array_equal(with_untold(posterior.eps[5], 3, seed=3)[:, 2], added[:, 0])
     assert with_untold(posterior.eps, 2, seed=3) is posterior.eps
+
+
+SEEN = Experience(amount=(25.0, 50.0), interval=None, length=0.0, doses=1, central=True, depot=True)
+
+
+def test_intervals_widen_beyond_the_doses_trained_on_and_stay_the_same_within_them(
+    start, ward, posterior, predicted
+):
+    """Every dose of the ward is 100 mg: within one range, twice the top of another."""
+    count = ward.mask.shape[0]
+    queries = Queries(np.tile(TIMES, (count, 1)), np.full((count, 4), np.inf))
+    within = SEEN.model_copy(update={"amount": (50.0, 100.0)})
+
+    def asked(seen):
+        model = replace(start, beyond=Beyond(seen, Scale(0.5, 0.0, 0.0)))
+        return predict(model, ward, queries, posterior)
+
+    same, wider = asked(within), asked(SEEN)
+    for name, values in vars(predicted).items():
+        np.testing.assert_array_equal(getattr(same, name), values)
+    assert all(np.isfinite(values).all() for values in vars(wider).values())
+    assert wider.lo.min() >= 0
+    np.testing.assert_array_equal(wider.ipred[:, 0], predicted.ipred[:, 0])  # nothing jumps
+    np.testing.assert_allclose(wider.ipred[:, 1:], predicted.ipred[:, 1:], rtol=0.15)
+    sd = 0.5 * np.sqrt(np.log(2) - TOLERANCE)
+    before, after = (
+        np.log(one.hi[:, 1] / one.lo[:, 1]) / (2 * 1.645) for one in (predicted, wider)
+    )
+    np.testing.assert_allclose(after, np.hypot(before, sd), rtol=0.15)  # normals are added
+
+
+def test_a_draw_keeps_its_shift_and_draws_are_spread_evenly():
+    shift = shifts(1000, 3)
+    np.testing.assert_array_equal(shift, shifts(1000, 3))
+    assert not np.array_equal(shift, shifts(1000, 4))
+    np.testing.assert_allclose([shift.mean(), shift.std()], [0.0, 1.0], atol=5e-3)

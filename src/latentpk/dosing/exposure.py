@@ -32,12 +32,15 @@ class Patient:
             occasions is one that no record is in.
         eps: Posterior draws, shape (draw, effect).
         weight: Their weights, which sum to 1, shape (draw,).
+        shift: How far each draw lies from its own course where doses are beyond those that the
+            model was trained on [SD], shape (draw,); None leaves every course as it is.
     """
 
     model: LatentModel
     record: Record
     eps: Float[np.ndarray, "draw effect"]
     weight: Float[np.ndarray, " draw"]
+    shift: Float[np.ndarray, " draw"] | None = None
 
     def given(self, doses: Doses) -> "Patient":
         """The same patient with other doses, padded to a compiled size."""
@@ -84,15 +87,37 @@ class Patient:
         whole[0, : mode.size] = mode
         return Patient(self.model, self.record, whole, np.ones(1))
 
+    def bare(self) -> "Patient":
+        """The same patient with every course as the decoder has it, whatever is given."""
+        return replace(self, shift=None)
+
+    def factor(
+        self, time: Float[np.ndarray, " time"], doses: Doses | None = None
+    ) -> Float[np.ndarray, "#draw time"]:
+        """What each draw's course is multiplied by where doses are beyond those trained on.
+
+        Args:
+            time: When [h], shape (time,).
+            doses: Given; None takes the record's.
+
+        Returns:
+            Shape (draw, time); (1, time) and all 1 where nothing is beyond.
+        """
+        if self.shift is None or self.model.beyond is None:
+            return np.ones((1, time.size))
+        sd = self.model.beyond.sd(self.record.doses if doses is None else doses, time)
+        return np.exp(np.outer(self.shift, sd)) if sd.any() else np.ones((1, time.size))
+
     def beside(self, mode: Float[np.ndarray, " effect"]) -> "Patient":
         """The same patient with the mode as a first draw, of weight 0, as in `at_mode`."""
         first = np.zeros((1, self.eps.shape[1]))
         first[0, : mode.size] = mode
         eps, weight = np.concatenate([first, self.eps]), np.append(0.0, self.weight)
-        return Patient(self.model, self.record, eps, weight)
+        shift = None if self.shift is None else np.append(0.0, self.shift)
+        return Patient(self.model, self.record, eps, weight, shift)
 
     def _with(self, record: Record) -> "Patient":
-        return Patient(self.model, record, self.eps, self.weight)
+        return replace(self, record=record)
 
     @property
     def parts(self) -> "tuple[Patient, ...]":
@@ -101,8 +126,9 @@ class Patient:
 
     def some(self, index: np.ndarray) -> "Patient":
         """The same patient with the draws at `index`, equally weighted."""
-        size = len(index)
-        return Patient(self.model, self.record, self.eps[index], np.full(size, 1 / size))
+        even, shift = np.full(len(index), 1 / len(index)), self.shift
+        shift = None if shift is None else shift[index]
+        return Patient(self.model, self.record, self.eps[index], even, shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +165,10 @@ class Mixture:
     def renewed(self, start: float) -> "Mixture":
         """The same patient in an occasion no level told of, from a time [h] on."""
         return Mixture(tuple(part.renewed(start) for part in self.parts), self.share)
+
+    def bare(self) -> "Mixture":
+        """The same patient with every course as its decoder has it, whatever is given."""
+        return Mixture(tuple(part.bare() for part in self.parts), self.share)
 
     def some(self, index: np.ndarray) -> "Mixture":
         """The same patient with the draws at `index`, increasing, equally weighted."""
@@ -195,19 +225,49 @@ class Window:
 def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:
     """Concentrations of every draw over a window [mg/L], never negative."""
     curves = [
-        _heights(part.model, _unmeasured(part.record), part.eps, window.time, window.order)
+        np.asarray(
+            _heights(part.model, _unmeasured(part.record), part.eps, window.time, window.order)
+        )
+        * part.factor(window.time)
         for part in patient.parts
     ]
-    return np.maximum(_joined(curves), 0.0)
+    return np.maximum(np.concatenate(curves), 0.0)
 
 
 def areas(patient: Seen, start: float, end: float) -> Float[np.ndarray, " draw"]:
     """Areas under the curve of every draw from start to end [mg h/L], never negative."""
-    found = [
-        _areas(part.model, _unmeasured(part.record), part.eps, np.float64(start), np.float64(end))
-        for part in patient.parts
-    ]
-    return np.maximum(_joined(found), 0.0)
+    return np.maximum(np.concatenate([_area(part, start, end) for part in patient.parts]), 0.0)
+
+
+def _area(part: Patient, start: float, end: float) -> Float[np.ndarray, " draw"]:
+    """One model's areas: the decoder's own, times the mean of the factor over the curve."""
+    window = np.float64(start), np.float64(end)
+    own = np.asarray(_areas(part.model, _unmeasured(part.record), part.eps, *window))
+    if not widened(part, start, end):
+        return own
+    dense = Window.of(start, end, part.record.doses)
+    factor, bare = part.factor(dense.time), heights(part.bare(), dense)
+    if (factor == factor[:, :1]).all():
+        return own * factor[:, 0]
+    whole = np.trapezoid(bare, dense.time, axis=1)
+    wide = np.trapezoid(bare * factor, dense.time, axis=1)
+    return own * np.where(whole > 0, wide / np.where(whole > 0, whole, 1.0), 1.0)
+
+
+def factor_on(patient: Seen, doses: Doses, time: float) -> Float[np.ndarray, " draw"] | None:
+    """What doses beyond those trained on multiply each draw by at a time; None where none are."""
+    parts = patient.parts
+    each = [part.factor(np.array([time]), doses) for part in parts]
+    if all((one == 1).all() for one in each):
+        return None
+    pairs = zip(parts, each, strict=True)
+    return np.concatenate([np.broadcast_to(one[:, 0], part.weight.shape) for part, one in pairs])
+
+
+def widened(patient: Seen, start: float, end: float) -> bool:
+    """Whether some dose makes a course uncertain within a window, beyond its own draws."""
+    ends = np.array([start, end])
+    return any(bool((part.factor(ends) != 1).any()) for part in patient.parts)
 
 
 def _unmeasured(record: Record) -> Record:
@@ -287,6 +347,8 @@ def _of_window(
     if metric.kind == "ft_mic":
         window = Window.of(start, end, doses, COARSE if simulated else POINTS)
         return of_curve(metric, window, heights(patient, window))
+    if widened(patient, start, end) and not simulated:  # its factor moves extremes
+        return of_curve(metric, (dense := Window.of(start, end, doses)), heights(patient, dense))
     window = Window.of(start, end, doses, COARSE)
     if simulated:  # a second look costs as much
         return of_curve(metric, window, heights(patient, window))
@@ -307,7 +369,11 @@ def of_curve(
 
 
 def of_sums(
-    metric: Metric, window: Window, parts: Parts, amounts: Float[np.ndarray, "regimen part"]
+    metric: Metric,
+    window: Window,
+    parts: Parts,
+    amounts: Float[np.ndarray, "regimen part"],
+    factor: Float[np.ndarray, "regimen draw"] | None = None,
 ) -> Float[np.ndarray, "regimen draw"]:
     """A metric read off sums of curves, one sum for each row of amounts.
 
@@ -317,22 +383,25 @@ def of_sums(
         parts: Curves of every draw, each (time, draw) and contiguous: a step of the reading then
             runs over all draws, which lie side by side.
         amounts: What each curve is multiplied by, shape (regimen, part).
+        factor: What each draw of the sum is multiplied by, shape (regimen, draw); None is 1.
 
     Returns:
         Values in `metric.unit`, shape (regimen, draw).
     """
-    return np.asarray(_of_sums(metric, _lengths(window), parts, amounts))
+    return np.asarray(_of_sums(metric, _lengths(window), parts, amounts, factor))
 
 
 @eqx.filter_jit
-def _of_sums(metric: Metric, lengths: Any, parts: Any, amounts: Any) -> Array:
+def _of_sums(metric: Metric, lengths: Any, parts: Any, amounts: Any, factor: Any) -> Array:
     curves = [jnp.asarray(part) for part in parts]
 
-    def one(row: Array) -> Array:
+    def one(item: tuple[Array, Array | None]) -> Array:
+        row, own = item
         total = sum((row[i] * curve for i, curve in enumerate(curves)), jnp.zeros(()))
-        return _read(metric, jnp.asarray(lengths), total)
+        return _read(metric, jnp.asarray(lengths), total if own is None else total * own)
 
-    return jax.lax.map(one, jnp.asarray(amounts))  # a sum of its own each: none is kept
+    items = jnp.asarray(amounts), None if factor is None else jnp.asarray(factor)
+    return jax.lax.map(one, items)  # a sum of its own each: none is kept
 
 
 def _lengths(window: Window) -> Float[np.ndarray, " step"]:

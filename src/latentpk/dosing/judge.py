@@ -168,6 +168,16 @@ class Judge:
         """The target's metric at the time asked."""
         return self._line(regimen, self.target.measure, self.options.at)
 
+    def beyond(self, regimen: Regimen) -> list[str]:
+        """What of a regimen the models were not trained on, as sentences, each said once."""
+        lines: Lines = vars(self)["_lines"]
+        at, measure = self.options.at, self.target.measure
+        ends = at if at == "ss" or measure.kind == "auc_cum" else at + measure.hours
+        doses = lines.doses(regimen, at, regimen.interval if ends == "ss" else ends)
+        models = [part.model.beyond for part in self.patient.parts]
+        said = [words for one in models if one is not None for words in one.words(doses)]
+        return list(dict.fromkeys(said))
+
     def first_day(self, regimen: Regimen) -> Line:
         """The target's metric over the first 24 h."""
         metric = self.target.measure

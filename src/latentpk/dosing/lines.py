@@ -15,6 +15,7 @@ from latentpk.dosing.exposure import (
     Seen,
     Window,
     at_steady_state,
+    factor_on,
     heights,
     measure,
     of_curve,
@@ -28,6 +29,7 @@ from latentpk.dosing.regimen import Practice, Regimen, schedule
 from latentpk.dosing.settling import settle
 from latentpk.kinetics.doses import Doses
 
+Widening = Callable[[Regimen], Float[np.ndarray, " draw"] | None]
 BAND = (0.05, 0.5, 0.95)
 DOUBLINGS, FEWER = 60, 10  # of the largest amount offered; the second where each is simulated
 NEGLIGIBLE = 1e-12
@@ -79,24 +81,36 @@ class Line(Protocol):
         ...
 
 
+def _as_seen(regimen: Regimen) -> None:
+    """A regimen that is not beyond what the model was trained on."""
+    return
+
+
 @dataclass(frozen=True, eq=False)
 class Straight:
-    """An exposure linear in the amounts: history + amount x unit + (loading - amount) x first."""
+    """An exposure linear in the amounts: history + amount x unit + (loading - amount) x first.
+
+    Where a regimen is beyond what the model was trained on, each draw is multiplied by its factor.
+    """
 
     weight: Float[np.ndarray, " draw"]
     base: Float[np.ndarray, " draw"]
     unit: Float[np.ndarray, " draw"]
     first: Float[np.ndarray, " draw"]
+    widening: Widening = _as_seen
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
-        return _amounts(regimens) @ np.stack([self.base, self.unit, self.first])
+        values = _amounts(regimens) @ np.stack([self.base, self.unit, self.first])
+        factor = _factors(self.widening, regimens, self.weight)
+        return values if factor is None else values * factor
 
     def spreads(
         self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
     ) -> list[Spread]:
         """Spread of each regimen's exposures; without a history all draws keep their order."""
-        if self.base.any() or self.first.any():
+        factor = _factors(self.widening, regimens, self.weight)
+        if self.base.any() or self.first.any() or factor is not None:
             return [spread(row, self.weight) for row in values]
         unit = spread(self.unit, self.weight)
         return [
@@ -105,9 +119,15 @@ class Straight:
         ]
 
     def best(self, kind: Regimen, aim: float, top: float) -> float:
-        """A sum of |a_i - amount| u_i is least at a weighted median, exactly."""
+        """A sum of |a_i - amount| u_i is least at a weighted median, exactly.
+
+        Where an amount is beyond what was seen, the best one is looked for on the line.
+        """
         unit = np.maximum(self.unit, NEGLIGIBLE)
-        return max(_weighted_median((aim - self.base) / unit, self.weight * unit), 0.0)
+        found = max(_weighted_median((aim - self.base) / unit, self.weight * unit), 0.0)
+        if self.widening(replace(kind, amount=found)) is None:
+            return found
+        return _searched(self, kind, aim, top)
 
     def doubt(self, regimen: Regimen) -> str:
         """Nothing."""
@@ -122,11 +142,13 @@ class Curved:
     metric: Metric
     window: Window
     parts: dict[int, Float[np.ndarray, "time draw"]]  # by column of `_amounts`; absent: zero
+    widening: Widening = _as_seen
 
     def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
         """Exposures of every regimen and draw."""
         amounts = _amounts(regimens)[:, list(self.parts)]
-        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts)
+        factor = _factors(self.widening, regimens, self.weight)
+        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts, factor)
 
     def spreads(
         self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
@@ -136,12 +158,7 @@ class Curved:
 
     def best(self, kind: Regimen, aim: float, top: float) -> float:
         """By a line search on the stored curves."""
-
-        def values(amount: float) -> np.ndarray:
-            return self.of([replace(kind, amount=amount)])[0]
-
-        most = _enough(values, aim, self.weight, top, DOUBLINGS)[-1]
-        return _least(values, aim, self.weight, most)
+        return _searched(self, kind, aim, top)
 
     def doubt(self, regimen: Regimen) -> str:
         """Nothing."""
@@ -262,38 +279,57 @@ class Lines:
 
     def _steady(self, regimen: Regimen, metric: Metric) -> Line:
         one = steady(regimen.interval, regimen.infusion, self.depot)
-        weight, patient = self.patient.weight, self.patient.settled().given(one)
-        none = np.zeros(weight.size)
+        weight, patient = self.patient.weight, self.patient.settled().bare().given(one)
+        none, seen = np.zeros(weight.size), self._widening("ss", regimen.interval)
         if metric.kind != "ft_mic":  # the lowest or highest of a curve grows with it
-            return Straight(weight, none, at_steady_state(metric, patient, regimen.interval), none)
+            unit = at_steady_state(metric, patient, regimen.interval)
+            return Straight(weight, none, unit, none, seen)
         window = Window.of(0.0, regimen.interval, one, COARSE)
-        return Curved(weight, metric, window, {1: _turned(heights(patient, window))})
+        return Curved(weight, metric, window, {1: _turned(heights(patient, window))}, seen)
+
+    def _widening(self, at: At, end: float) -> Widening:
+        """What a regimen multiplies each draw by, at the end of its window or at steady state."""
+
+        def factor(regimen: Regimen) -> np.ndarray | None:
+            return factor_on(self.patient, self.doses(regimen, at, end), end)
+
+        return factor
+
+    def doses(self, regimen: Regimen, at: At, end: float) -> Doses:
+        """What the patient was given and a regimen adds up to an end; one dose at steady state."""
+        if at == "ss":
+            interval, amount = regimen.interval, regimen.amount
+            return steady(interval, regimen.infusion, self.depot, amount=amount)
+        plan = schedule(regimen, self.start, end, self.depot)
+        return both(self.patient.record.doses, plan)
 
     def _window(self, regimen: Regimen, metric: Metric, at: float) -> Line:
         end = at if metric.kind == "auc_cum" else at + metric.hours
         plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self.depot)
         first = Doses(*(row[:1] for row in plan))
-        patients = {0: self.patient, 1: self.patient.given(plan)}
+        bare, seen = self.patient.bare(), self._widening(at, end)
+        patients = {0: bare, 1: bare.given(plan)}
         if self.practice.loading:
-            patients[2] = self.patient.given(first)
-        weight = self.patient.weight
+            patients[2] = bare.given(first)
+        weight = bare.weight
         if metric.kind in ("auc", "average", "auc_cum"):
             begin = float(np.min(times_given(self.patient.record.doses), initial=self.start))
             if (metric, at) not in self.known:  # the history is that of every regimen
-                self.known[metric, at] = measure(metric, self.patient, at, first=begin)
+                self.known[metric, at] = measure(metric, bare, at, first=begin)
             parts = [measure(metric, one, at, first=begin) for k, one in patients.items() if k > 0]
             none = [np.zeros_like(parts[0])] * (2 - len(parts))
-            return Straight(weight, self.known[metric, at], *parts, *none)
+            unit, loading = [*parts, *none]
+            return Straight(weight, self.known[metric, at], unit, loading, seen)
         if metric.kind == "trough" and at == self.start:
             window = _interval_ends(self.start, regimen.interval)
             curves = {k: _turned(heights(one, window)) for k, one in patients.items()}
-            return Curved(weight, metric, window, curves)
+            return Curved(weight, metric, window, curves, seen)
         if (at, end) not in self.known:  # a window for all regimens: the history is followed once
             window = self._common_window(at, end)
-            self.known[at, end] = window, _turned(heights(self.patient, window))
+            self.known[at, end] = window, _turned(heights(bare, window))
         window, history = self.known[at, end]
         plans = {k: _turned(heights(one, window)) for k, one in patients.items() if k > 0}
-        return Curved(weight, metric, window, {0: history, **plans})
+        return Curved(weight, metric, window, {0: history, **plans}, seen)
 
     def _common_window(self, at: float, end: float) -> Window:
         """A window that holds the doses of every regimen."""
@@ -323,6 +359,26 @@ def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
     """What history, unit and first dose are multiplied by."""
     extra = [0.0 if r.loading is None else r.loading - r.amount for r in regimens]
     return np.array([[1.0, r.amount, more] for r, more in zip(regimens, extra, strict=True)])
+
+
+def _factors(
+    widening: Widening, regimens: Sequence[Regimen], weight: Float[np.ndarray, " draw"]
+) -> Float[np.ndarray, "regimen draw"] | None:
+    """What each draw is multiplied by under each regimen; None where all are as trained on."""
+    each = [widening(regimen) for regimen in regimens]
+    if all(one is None for one in each):
+        return None
+    return np.stack([np.ones(weight.size) if one is None else one for one in each])
+
+
+def _searched(line: Line, kind: Regimen, aim: float, top: float) -> float:
+    """The amount of least expected loss, by a line search."""
+
+    def values(amount: float) -> np.ndarray:
+        return line.of([replace(kind, amount=amount)])[0]
+
+    most = _enough(values, aim, line.weight, top, DOUBLINGS)[-1]
+    return _least(values, aim, line.weight, most)
 
 
 def _enough(

@@ -141,13 +141,15 @@ def recommend(
     best = ranked[0]
     doubts = [
         judge.exposures(best.regimen).doubt(best.regimen),
+        *judge.beyond(best.regimen),
         waited,
         _hardly(best),
         _too_much(best),
         _barely(target, options.at, start),
         _contradiction(best),
     ]
-    sample, doubts = None, [doubt for doubt in doubts if doubt]
+    said = " ".join(answer.reasons)  # of the regimen too where the file holds one like it
+    sample, doubts = None, [doubt for doubt in doubts if doubt and doubt not in said]
     if options.sample:
         values = judge.exposures(best.regimen).of([best.regimen])[0]
         sample = next_sample(judge.given(best.regimen), values, start, best.regimen.interval)

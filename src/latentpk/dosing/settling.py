@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from latentpk.dosing.exposure import COARSE, Seen, Window, areas, heights, of_curve
+from latentpk.dosing.exposure import (
+    COARSE,
+    Seen,
+    Window,
+    areas,
+    factor_on,
+    heights,
+    of_curve,
+    steady,
+)
 from latentpk.dosing.metric import DAY, Metric
 from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.models.decoders.followed import FollowedDecoder
@@ -64,10 +73,12 @@ def settle(metric: Metric, patient: Seen, regimen: Regimen, depot: float) -> Set
         The exposure of the last interval that was followed.
     """
     found = Settled(np.zeros(0), np.zeros(0, bool), 0, 0.0)
+    repeated = steady(regimen.interval, regimen.infusion, depot, amount=regimen.amount)
+    factor = factor_on(patient, repeated, regimen.interval)
     for doses in LENGTHS:
         plan = schedule(regimen, 0.0, doses * regimen.interval, depot)
-        on = patient.settled().given(plan)
-        half, whole = _intervals(metric, on, regimen.interval, doses)
+        on = patient.settled().bare().given(plan)  # what is beyond the training moves no course
+        half, whole = _intervals(metric, on, regimen.interval, doses, factor)
         still = np.abs(whole - half) <= SETTLED * np.maximum(whole, np.finfo(float).tiny)
         found = Settled(whole, still | (whole == half), doses, doses * regimen.interval)
         if patient.weight @ ~found.settled <= OUTLIERS:
@@ -76,18 +87,19 @@ def settle(metric: Metric, patient: Seen, regimen: Regimen, depot: float) -> Set
 
 
 def _intervals(
-    metric: Metric, patient: Seen, interval: float, doses: int
+    metric: Metric, patient: Seen, interval: float, doses: int, factor: np.ndarray | None
 ) -> tuple[Float[np.ndarray, " draw"], Float[np.ndarray, " draw"]]:
-    """A metric over the middle one and the last one of many intervals."""
+    """A metric over the middle one and the last one of many intervals, each draw with a factor."""
     starts = (doses // 2 - 1) * interval, (doses - 1) * interval
+    times = np.ones(patient.weight.size) if factor is None else factor
     if metric.kind in ("auc", "average"):
         edges = np.array([edge for start in starts for edge in (start, start + interval)])
         area = _areas_between(patient, edges)
-        scale = (metric.hours if metric.kind == "auc" else 1.0) / interval
+        scale = times * (metric.hours if metric.kind == "auc" else 1.0) / interval
         return area[:, 0] * scale, area[:, 2] * scale
     windows = [Window.of(start, start + interval, patient.record.doses, COARSE) for start in starts]
     time, order = np.concatenate([(w.time, w.order) for w in windows], axis=1)
-    curve = heights(patient, Window(0.0, float(time[-1]), time, order))
+    curve = heights(patient, Window(0.0, float(time[-1]), time, order)) * times[:, None]
     parts = np.split(curve, [windows[0].time.size], axis=1)
     half, whole = (of_curve(metric, w, c) for w, c in zip(windows, parts, strict=True))
     return half, whole

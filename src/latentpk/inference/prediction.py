@@ -14,10 +14,11 @@ from jaxtyping import Array, Float
 from latentpk.inference.posterior import Posteriors, block_size, in_blocks
 from latentpk.inference.sampling import Host, base_draws
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import Queries, Record
+from latentpk.models.record import Queries, Record, take
 
 PRIOR_DRAWS = 400
 BAND = (0.05, 0.95)
+SHIFT = 0xBE  # of the seeds of draws: the column that no effect has
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,13 +70,16 @@ def predict(
     prior = _prior(model, size, seed)
     draws = with_untold(resample(posterior), size, seed)
     noise = _stratified_normal(posterior.eps.shape[1], seed)
+    shift = shifts(posterior.eps.shape[1], seed)
 
-    def program(block: tuple[Record, np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
-        curves, typical, before = _curves(model, *block, prior)
+    def program(block: tuple[tuple[Any, ...], np.ndarray]) -> tuple[np.ndarray, ...]:
+        (one, time, moment, eps), sd = block
+        found, typical, before = _curves(model, one, time, moment, eps, prior)
+        curves = _widened(found, sd, shift)
         measured = _measure(model, curves, noise)
         return _summary(*map(np.asarray, (typical, before, curves, measured)))
 
-    items = (records, *queries, draws)
+    items = ((records, *queries, draws), beyond_training(model, records, queries))
     alone = block_size(model)
     parts = in_blocks(program, items, progress, "predictions", size=alone)
     return Predictions(*parts)
@@ -119,17 +123,18 @@ def predict_average(
         The predictions; `pred` is the mean of the models' own, in their shares before any level.
     """
     size = parts[0].posterior.eps.shape[1]
-    noise = _stratified_normal(size, seed)
+    noise, shift = _stratified_normal(size, seed), shifts(size, seed)
     rng = np.random.Generator(np.random.Philox([seed, size, len(parts)]))
     order, first = rng.permutation(size), rng.permutation(PRIOR_DRAWS)
 
     def program(block: tuple[tuple[Any, ...], ...]) -> tuple[np.ndarray, ...]:
         (time, moment), *views = block
         typical, before, curves, measured = [], [], [], []
-        for part, (records, eps, _, _) in zip(parts, views, strict=True):
+        for part, (records, eps, _, _, sd) in zip(parts, views, strict=True):
             wide = part.model.dimension(part.records)
             prior = _prior(part.model, wide, seed)
-            curve, at, prior_curve = _curves(part.model, records, time, moment, eps, prior)
+            found, at, prior_curve = _curves(part.model, records, time, moment, eps, prior)
+            curve = _widened(found, sd, shift)
             curves.append(np.asarray(curve))
             measured.append(np.asarray(_measure(part.model, curve, noise)))
             typical.append(np.asarray(at))
@@ -148,7 +153,14 @@ def predict_average(
         for part in parts
     ]
     views = tuple(
-        (part.records, eps, part.share, part.before) for part, eps in zip(parts, draws, strict=True)
+        (
+            part.records,
+            eps,
+            part.share,
+            part.before,
+            beyond_training(part.model, part.records, queries),
+        )
+        for part, eps in zip(parts, draws, strict=True)
     )
     items = (tuple(queries), *views)
     alone = any(block_size(part.model) == 1 for part in parts)
@@ -207,6 +219,30 @@ def with_untold(
         return eps
     wide = np.broadcast_to(np.stack(more, axis=1), (*eps.shape[:-1], len(more)))
     return np.concatenate([eps, wide], axis=-1)
+
+
+def shifts(draws: int, seed: int) -> Float[np.ndarray, " draw"]:
+    """How far each draw lies from its own course where doses are beyond those trained on [SD].
+
+    One number for a whole course, since what a decoder does not know of a regimen lasts; evenly
+    spread, and the same for every patient.
+    """
+    return _stratified_normal(draws, seed, SHIFT)
+
+
+def beyond_training(
+    model: LatentModel, records: Record, queries: Queries
+) -> Float[np.ndarray, "subject time"]:
+    """SD of the log concentration beyond the regimens trained on; 0 within them."""
+    if model.beyond is None:
+        return np.zeros(queries.time.shape)
+    whole = enumerate(queries.time)
+    return np.stack([model.beyond.sd(take(records.doses, i), time) for i, time in whole])
+
+
+def _widened(curves: Array, sd: np.ndarray, shift: np.ndarray) -> Array | np.ndarray:
+    """Curves (subject, time, draw), each draw times its own factor."""
+    return np.asarray(curves) * np.exp(sd[..., None] * shift) if sd.any() else curves
 
 
 @eqx.filter_jit

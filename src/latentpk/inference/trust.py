@@ -1,7 +1,7 @@
 """The three gates: whether a computation, a patient and a fit can be believed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -175,6 +175,15 @@ def gate_b(
     verdict: Verdict = "ok" if not said else "refuse" if any(h for h, _ in said) else "caution"
     words = " ".join(text for _, text in sorted(said, key=lambda one: not one[0]))
     return Trust(verdict, words, "B domain", float(len(said)), 0.0)
+
+
+def cautioned(gate: Trust, said: Sequence[str]) -> Trust:
+    """A gate that has more to say: sentences that are a caution each, none of them a refusal."""
+    if not said:
+        return gate
+    verdict = worst((gate, replace(gate, verdict="caution")))
+    reason = " ".join([*filter(None, [gate.reason]), *said])
+    return replace(gate, verdict=verdict, reason=reason, value=gate.value + len(said))
 
 
 def _between(values: Float[np.ndarray, " piece"]) -> float | None:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from latentpk.errors import NotFittedError
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import parse_system
+from latentpk.models.beyond import Beyond
 from latentpk.models.config import (
     CompartmentConfig,
     DecoderConfig,
@@ -49,12 +50,17 @@ class LatentModel(eqx.Module):
 
     .. math:: z_o = m(x) + L\,\eta + L_{occ}\,\kappa_o,\quad
               \varepsilon = (\eta, \kappa_1, \kappa_2, \dots)
+
+    `beyond` says which regimens a learned decoder was trained on, and how much wider predictions of
+    others are; None where nothing is known of them, or where a mechanism answers for all. Courses
+    here are the decoder's own: whoever makes intervals of them asks `beyond`.
     """
 
     prior: Prior
     decoder: Decoder
     residual: Residual
     encoder: Encoder | None
+    beyond: Beyond | None = eqx.field(static=True, default=None)
 
     @property
     def effects(self) -> int:

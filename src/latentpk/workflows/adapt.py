@@ -289,5 +289,6 @@ def _assemble(
         reading=reading(cohort, outcome.config),
         notices=(*((store.note,) if store.note else ()), *sentences(local)),
         origin=origin,
+        experience=None if source.fitted is None else source.fitted.experience,
     )
     return ProfileVAE.assembled(outcome.model, fitted, store)

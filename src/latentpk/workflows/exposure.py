@@ -198,9 +198,10 @@ def exposure_of(patient: Patient, question: Question) -> tuple[Float[np.ndarray,
         interval = DAY
         assumed = "The file tells no dosing interval: one dose a day is assumed at steady state."
     amount, duration, depot = last_dose(patient)
+    one, beyond = steady(interval, duration, depot, amount=amount), patient.model.beyond
+    assumed = " ".join([*filter(None, [assumed]), *(beyond.words(one) if beyond else ())])
     if patient.model.decoder.simulated:
         found = settle(metric, patient, Regimen(amount, interval, duration), depot)
         doubt = found.doubt(patient.weight)
         return found.values, " ".join(words for words in (assumed, doubt) if words)
-    one = steady(interval, duration, depot, amount=amount)
     return at_steady_state(metric, patient.settled().given(one), interval), assumed

@@ -10,7 +10,8 @@ from latentpk.inference.averaging import Panel, Say
 from latentpk.inference.grouped import group_columns
 from latentpk.inference.posterior import Posteriors, PosteriorSettings, posteriors
 from latentpk.inference.prediction import Part, Predictions, predict, predict_average
-from latentpk.inference.trust import Domain, Trust, gate_a, gate_b, gate_c
+from latentpk.inference.trust import Domain, Trust, cautioned, gate_a, gate_b, gate_c
+from latentpk.models.beyond import Beyond
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_queries, stack_records, told_occasions
 from latentpk.records.subject import Cohort, Subject
@@ -29,11 +30,13 @@ class Judge:
         domain: Where the model holds.
         settings: How posteriors are computed.
         half_life: Of the typical patient with given covariates [h].
+        beyond: Which regimens the model was trained on, where it is to be asked.
     """
 
     domain: Domain
     settings: PosteriorSettings
     half_life: Callable[[np.ndarray], float]
+    beyond: Beyond | None = None
 
     def __call__(self, posterior: Posteriors, index: int, subject: Subject) -> tuple[Trust, ...]:
         """Judge one subject of a block: gates A, B and C."""
@@ -46,6 +49,11 @@ class Judge:
         )
 
     def _domain(self, subject: Subject) -> Trust:
+        said = [] if self.beyond is None else self.beyond.words(subject.doses)
+        return cautioned(self._known(subject), said)
+
+    def _known(self, subject: Subject) -> Trust:
+        """Gate B but for the regimen."""
         known = (
             subject.covariates,
             subject.doses.time,

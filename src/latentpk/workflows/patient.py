@@ -15,7 +15,7 @@ from latentpk.inference.averaging import Say
 from latentpk.inference.grouped import group_columns
 from latentpk.inference.modes import newton_mode
 from latentpk.inference.posterior import Posteriors
-from latentpk.inference.prediction import Predictions, predict, resample, with_untold
+from latentpk.inference.prediction import Predictions, predict, resample, shifts, with_untold
 from latentpk.inference.trust import Trust, reasons, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
@@ -70,7 +70,8 @@ class Posterior:
         """The record with all its doses and the draws, as exposures are computed from."""
         record = jax.tree_util.tree_map(lambda x: x[0], self._record(spare=1))
         eps = with_untold(self.found.eps[0], self.model.dimension(record), self.seed)
-        return Patient(self.model, record, eps, self.found.weight[0])
+        shift = shifts(len(eps), self.seed)
+        return Patient(self.model, record, eps, self.found.weight[0], shift)
 
     @property
     def groups(self) -> dict[str, float]:

@@ -88,7 +88,7 @@ class Predictor:
             adaptive_draws=max(10_000, (2 if self.model.decoder.simulated else 4) * draws),
             rival=True,
         )
-        judge = Judge(self.domain, settings, self.half_life)
+        judge = Judge(self.domain, settings, self.half_life, self.model.beyond)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
             tight = self.model.decoder.simulated  # a step more costs more than a program more
@@ -155,7 +155,7 @@ class Predictor:
     def voice(self, cohort: Cohort, settings: PosteriorSettings) -> Voice:
         """This model asked about a cohort."""
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
-        judge = Judge(self.domain, settings, self.half_life)
+        judge = Judge(self.domain, settings, self.half_life, self.model.beyond)
         return Voice(self.name, self.model, dosed, self.undecided, judge)
 
     def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:

@@ -15,6 +15,7 @@ from latentpk.inference.beginning import searchable
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import Domain
 from latentpk.library.card import LibraryModel
+from latentpk.models.beyond import SCALES, Beyond, Experience
 from latentpk.models.bundle import from_arrays, to_arrays
 from latentpk.models.config import MOST_GROUPS, Frozen, ModelConfig, ResidualKind
 from latentpk.models.distilled import DistilledConfig
@@ -89,6 +90,8 @@ class Fitted(Frozen):
         reading: Arguments of `read_nonmem` for data it is to forecast.
         notices: Every choice made, as sentences.
         origin: The model it was distilled or adapted from; None where it was fitted from nothing.
+        experience: What its training subjects were given; None in folders of before it was kept,
+            where no regimen is checked.
     """
 
     settings: ProfileSettings
@@ -98,6 +101,15 @@ class Fitted(Frozen):
     reading: dict[str, Any]
     notices: tuple[str, ...]
     origin: Origin | None = None
+    experience: Experience | None = None
+
+    @property
+    def beyond(self) -> Beyond | None:
+        """What a learned decoder was trained on; None where a mechanism answers for any regimen."""
+        named = None if isinstance(self.config, DistilledConfig) else self.config.decoder.name
+        if self.experience is None or named not in SCALES:
+            return None
+        return Beyond(self.experience, SCALES[named])
 
 
 class ProfileVAE:
@@ -220,6 +232,7 @@ class ProfileVAE:
             card=card(outcome, cohort),
             reading=reading(cohort, config),
             notices=notices,
+            experience=Experience.of([s.doses for s in cohort], float(chosen.route == "oral")),
         )
         self._checkpoint = store
         return self
@@ -278,7 +291,7 @@ class ProfileVAE:
         derive = parse_derive(self.reading().get("derive"))
         return Predictor(
             name=name,
-            model=self.model,
+            model=replace(self.model, beyond=self.fitted.beyond),
             reading=self.reading(),
             covariates=tuple(c.name for c in config.covariates),
             undecided=float(self.fitted.chosen.route == "oral"),
@@ -302,7 +315,7 @@ class ProfileVAE:
         return replace(
             root,
             name=name,
-            model=self.model,
+            model=replace(self.model, beyond=self.fitted.beyond),
             reading=self.reading(),
             domain=replace(root.domain, half_life=lives),
             about=root.about | about,

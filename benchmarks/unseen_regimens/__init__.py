@@ -1,0 +1,1 @@
+"""How far learned decoders err on regimens that nobody was trained on."""
