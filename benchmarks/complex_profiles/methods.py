@@ -72,9 +72,9 @@ def run_oracle(task: Task) -> dict[str, Any]:
 def run_ours(task: Task, *, method: str, structure: str = "auto") -> dict[str, Any]:
     """One of our fits, asked about every unseen patient."""
     population = POPULATIONS[task.cohort]
-    known = (*population.covariates, *population.dose_covariates)
+    known, said = population.covariates, population.dose_covariates
     route = "oral" if population.oral else "iv"  # whoever gave the doses knows it
-    recipe = ours.Recipe(method, structure, known, task.seed, route)
+    recipe = ours.Recipe(method, structure, known, task.seed, route, said)
     scores, seconds, rungs = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         train = cohorts.write_training(task.train, Path(folder) / "train.csv")

@@ -22,6 +22,7 @@ class Recipe:
         covariates: Columns used.
         seed: Of the training.
         route: Where doses go that the file leaves undecided.
+        dose_covariates: Columns that say something of a dose.
     """
 
     decoder: str
@@ -29,6 +30,7 @@ class Recipe:
     covariates: tuple[str, ...]
     seed: int
     route: Literal["auto", "iv", "oral"] = "auto"
+    dose_covariates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ def fit(path: Path, recipe: Recipe) -> tuple[Any, float]:
     from latentpk import ProfileVAE, read_nonmem
 
     begun = time.perf_counter()
-    cohort = read_nonmem(path, covariates=list(recipe.covariates), route=recipe.route)
+    cohort = read_nonmem(
+        path,
+        covariates=list(recipe.covariates),
+        dose_covariates=recipe.dose_covariates,
+        route=recipe.route,
+    )
     model = ProfileVAE(decoder=recipe.decoder, structure=recipe.structure, seed=recipe.seed)
     fitted = model.fit(cohort)
     return fitted, time.perf_counter() - begun

@@ -36,6 +36,47 @@ def test_a_nonlinear_structure_begins_where_it_is_told(latentpk, clinic, tmp_pat
     assert settings["initial"] == {"vmax": 20.0, "km": 5.0, "v1": 40.0}
 
 
+MEALS = """ID,TIME,EVID,CMT,AMT,DV,FED
+1,0,1,1,100,.,0
+1,2,0,2,0,1.2,0
+1,12,1,1,100,.,{}
+1,15,0,2,0,1.0,1
+2,0,1,1,100,.,1
+2,5,0,2,0,0.9,1
+"""
+
+
+def test_covariates_of_doses_reach_the_reading(latentpk, tmp_path):
+    data = tmp_path / "meals.csv"
+    data.write_text(MEALS.format(1))
+    result = latentpk("fit", data, "--out", tmp_path / "m", "--dose-covariates", "FED")
+    assert result.exit_code == 0, result.stderr
+    cohort = latentpk.asked()["cohort"]
+    assert cohort.dose_covariates == ("FED",)
+    assert cohort.covariate_names == ()
+    plain = latentpk("fit", data, "--out", tmp_path / "m")
+    assert "--dose-covariates FED" in " ".join(plain.stdout.split())  # it is proposed, not taken
+    assert latentpk.asked()["cohort"].dose_covariates == ()
+
+
+def test_all_that_is_wrong_with_covariates_of_doses_is_bad_input(latentpk, tmp_path):
+    data = tmp_path / "meals.csv"
+    data.write_text(MEALS.format("."))
+    what = ("--covariates", "FED", "--dose-covariates", "FED,MEAL")
+    result = latentpk("fit", data, "--out", tmp_path / "m", *what)
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.split())
+    assert "covariate of the patient, too" in said
+    assert "MEAL" in said
+    missing = latentpk("fit", data, "--out", tmp_path / "m", "--dose-covariates", "FED")
+    assert missing.exit_code == 2
+    assert "FED is missing" in " ".join(missing.stderr.split())
+    start = ("--start-from", "vancomycin-goti-2018", "--dose-covariates", "FED")
+    adapted = latentpk("fit", data, "--out", tmp_path / "m", *start)
+    assert adapted.exit_code == 2
+    assert "--dose-covariates beside --start-from" in " ".join(adapted.stderr.split())
+
+
 @pytest.mark.parametrize(("given", "asked"), [("2", 2), ("auto", "auto")])
 def test_groups_of_people_reach_the_model(latentpk, clinic, tmp_path, given, asked):
     result = latentpk("fit", clinic, "--out", tmp_path / "m", "--components", given)

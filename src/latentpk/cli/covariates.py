@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from latentpk.cli.console import Console, check_output, reported, start
-from latentpk.cli.options import Data, OutFile, Quiet, Route, Seed, Threads, UnitsText
+from latentpk.cli.options import (
+    Data,
+    OutFile,
+    Quiet,
+    Route,
+    Seed,
+    Threads,
+    UnitsText,
+    names_of,
+)
 from latentpk.cli.patients import misnamed
-from latentpk.cli.popfit import Error, Method, names_of, say_fit
+from latentpk.cli.popfit import Error, Method, say_fit
 from latentpk.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:

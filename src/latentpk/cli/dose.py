@@ -10,6 +10,7 @@ from latentpk.cli.console import Console, check_output, reported, start
 from latentpk.cli.options import (
     CreatinineFloor,
     DeriveSizes,
+    DosesToCome,
     Female,
     Models,
     OutFile,
@@ -108,6 +109,7 @@ def dose(
             show_default=False,
         ),
     ] = None,
+    dose_covariates: DosesToCome = None,
     prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
@@ -153,6 +155,7 @@ def dose(
         model,
         data,
         prior_weight=prior_weight,
+        coming=dose_covariates,
         units=units,
         derive=computed,
         purpose="dose",

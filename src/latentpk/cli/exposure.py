@@ -10,6 +10,7 @@ from latentpk.cli.options import (
     CreatinineFloor,
     Data,
     DeriveSizes,
+    DosesToCome,
     Female,
     Models,
     OutFile,
@@ -64,6 +65,7 @@ def exposure(
             "--each-level", help="Also answer as it was before any level, and after each one."
         ),
     ] = False,
+    dose_covariates: DosesToCome = None,
     prior_weight: PriorWeight = 1.0,
     renal: RenalName = None,
     creatinine_floor: CreatinineFloor = None,
@@ -94,7 +96,13 @@ def exposure(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
     pairs = read_panel(
-        console, model, data, prior_weight=prior_weight, units=units, derive=computed
+        console,
+        model,
+        data,
+        prior_weight=prior_weight,
+        coming=dose_covariates,
+        units=units,
+        derive=computed,
     )
     with console.progress() as progress:
         found = exposures(pairs, question, draws=draws, seed=seed, progress=progress)
@@ -106,6 +114,8 @@ def exposure(
             f"  {one['id']}: {one['median']:.4g} ({one['lo']:.4g} to {one['hi']:.4g}){chance}, "
             f"{one['verdict']}"
         )
+        for name, value in one.get("repeated dose", {}).items():
+            console.say(f"    the dose repeated has {name} {value:g} (--dose-covariates)")
         for reason in one["reasons"]:
             console.say(f"    {reason}")
         for model_ in one.get("models", ()):

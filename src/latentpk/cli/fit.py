@@ -24,6 +24,7 @@ from latentpk.cli.options import (
     Threads,
     UnitsText,
     derivation,
+    names_of,
 )
 from latentpk.cli.patients import misnamed, read_for
 from latentpk.errors import ArtifactError, InputError
@@ -45,6 +46,15 @@ def fit(
         typer.Option(
             metavar="WT,CRCL,...",
             help="Covariates to use; by default every numeric column that is no NONMEM item.",
+            show_default=False,
+        ),
+    ] = None,
+    dose_covariates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FED,...",
+            help="Columns that say something of a dose on its record, and are no covariates: they "
+            "change ka, alag and f of that dose.",
             show_default=False,
         ),
     ] = None,
@@ -117,7 +127,7 @@ def fit(
     replaced = check_folder(out)
     groups = parse_components(components)
     if start_from is not None:
-        _check_options(covariates, decoder, structure, route, initial, components)
+        _check_options(covariates, dose_covariates, decoder, structure, route, initial, components)
     elif renal is Renal.CARD:
         raise InputError("--renal card: a fit has no card yet. Name a formula.")
     computed = derivation(
@@ -141,7 +151,8 @@ def fit(
         cohort = read_nonmem(
             data,
             units=units,
-            covariates=_names(covariates),
+            covariates=names_of(covariates),
+            dose_covariates=names_of(dose_covariates) or (),
             **rule,
             impute=impute.value if impute else None,
             route=route.value,
@@ -185,10 +196,6 @@ def parse_components(text: str) -> int | Literal["auto"]:
     )
 
 
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
 def _adapt(
     console: Console,
     places: tuple[str, Path, Path],
@@ -217,6 +224,7 @@ def _adapt(
 
 def _check_options(
     covariates: str | None,
+    dose_covariates: str | None,
     decoder: Decoder,
     structure: str,
     route: Route,
@@ -226,6 +234,7 @@ def _check_options(
     """Refuse what the source has decided already, before anything is read."""
     given = {
         "--covariates": covariates is not None,
+        "--dose-covariates": dose_covariates is not None,
         "--decoder": decoder is not Decoder.AUTO,
         "--structure": structure != "auto",
         "--route": route is not Route.AUTO,

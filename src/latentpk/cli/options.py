@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from latentpk.errors import InputError
+from latentpk.errors import InputError, Problem
 
 
 class Decoder(StrEnum):
@@ -128,6 +128,16 @@ PriorWeight = Annotated[
         "patient unlike those the model was built on.",
     ),
 ]
+DosesToCome = Annotated[
+    str | None,
+    typer.Option(
+        "--dose-covariates",
+        metavar="FED=1,...",
+        help="What holds of doses to come, for a model that knows covariates of doses. Without: "
+        "as of the patient's last dose.",
+        show_default=False,
+    ),
+]
 Data = Annotated[
     Path, typer.Argument(metavar="DATA.csv", help="A NONMEM table.", show_default=False)
 ]
@@ -235,3 +245,30 @@ def _number(text: str, whole: str | None) -> float | None:
         raise InputError(
             f"--creatinine-floor {whole} is no number. Write 0.8, or 1@65 for 1 above 65 years."
         ) from None
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """Names between commas."""
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def values_of(text: str) -> dict[str, float]:
+    """Numbers by name between commas, such as "FED=1".
+
+    Raises:
+        InputError: Every part that is none.
+    """
+    found, problems = {}, []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            found[name.strip().upper()] = float(value)
+        except ValueError:
+            rule = "A value is NAME=NUMBER"
+            problems.append(Problem("--dose-covariates", part, rule, "Write for instance FED=1"))
+    if problems or not found:
+        empty = Problem("--dose-covariates", "empty", "It names values", "Write it as FED=1")
+        raise InputError(problems or [empty], source="the options")
+    return found

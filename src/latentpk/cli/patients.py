@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from latentpk.cli.console import Console
+from latentpk.cli.options import values_of
 from latentpk.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def read_panel(
     derive: dict[str, Any] | None = None,
     purpose: Literal["forecast", "dose"] = "forecast",
     prior_weight: float = 1.0,
+    coming: str | None = None,
     **options: Any,
 ) -> "list[tuple[Predictor, Cohort]]":
     """Open one model or several joined by +, and read the file as each asks.
@@ -34,6 +36,7 @@ def read_panel(
         derive: What may be computed, from `derivation`; None takes each model's.
         purpose: What the file must be good for.
         prior_weight: Share of each model's prior that counts.
+        coming: What holds of doses to come, as "FED=1"; None where it is as of the last dose.
         **options: More of `read_nonmem`.
 
     Raises:
@@ -49,6 +52,8 @@ def read_panel(
     for name in names:
         try:
             predictor = _open(name)
+            if coming is not None:
+                predictor = predictor.saying(values_of(coming))
             cohort = _read(console, predictor, data, **options)
         except InputError as error:
             if len(names) == 1:

@@ -18,6 +18,7 @@ from latentpk.cli.options import (
     Seed,
     Threads,
     UnitsText,
+    names_of,
 )
 
 
@@ -167,11 +168,9 @@ def popfit(
     from latentpk.inference.estimation import EstimationSettings
     from latentpk.storage import write_file
     from latentpk.workflows.population.fit import PopfitSettings, fit_population
-    from latentpk.workflows.population.fitted import FittedPopulation, check_keepable
+    from latentpk.workflows.population.fitted import FittedPopulation
     from latentpk.workflows.population.outcome import describe
 
-    if model is not None:
-        check_keepable(names_of(dose_covariates) or ())
     estimation = EstimationSettings(
         method=None if method is Method.AUTO else method.value,
         nodes=nodes,
@@ -212,13 +211,6 @@ def popfit(
         for path in draw_population(fit, plots):
             console.say(str(path))
     console.say(str(out))
-
-
-def names_of(text: str | None) -> tuple[str, ...] | None:
-    """Names between commas."""
-    if text is None:
-        return None
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def say_fit(console: Console, found: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Exposures of one patient under posterior draws: areas in closed form, the rest from the curve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import equinox as eqx
@@ -34,6 +34,7 @@ class Patient:
         weight: Their weights, which sum to 1, shape (draw,).
         shift: How far each draw lies from its own course where doses are beyond those that the
             model was trained on [SD], shape (draw,); None leaves every course as it is.
+        coming: The covariates of doses to come, shape (covariate,); none where nothing is said.
     """
 
     model: LatentModel
@@ -41,11 +42,20 @@ class Patient:
     eps: Float[np.ndarray, "draw effect"]
     weight: Float[np.ndarray, " draw"]
     shift: Float[np.ndarray, " draw"] | None = None
+    coming: Float[np.ndarray, " covariate"] = field(default_factory=lambda: np.zeros(0))
 
     def given(self, doses: Doses) -> "Patient":
         """The same patient with other doses, padded to a compiled size."""
-        padded = _padded(doses, TIGHT if self.model.decoder.simulated else SIZES)
+        sizes = TIGHT if self.model.decoder.simulated else SIZES
+        padded = _padded(self.stated(doses), sizes)
         return self._with(replace(self.record, doses=padded, paths=Paths.of(padded)))
+
+    def stated(self, doses: Doses) -> Doses:
+        """Doses with what is said of doses to come, where they say nothing themselves."""
+        if self.coming.size == 0 or doses.state is not None:
+            return doses
+        count = np.asarray(doses.time).size
+        return doses._replace(state=np.tile(self.coming, (count, 1)))
 
     def settled(self) -> "Patient":
         """The same patient with the last covariates for ever, as at steady state.
@@ -85,7 +95,7 @@ class Patient:
         """The same patient with one draw, the mode; effects that no level told of are 0."""
         whole = np.zeros((1, self.eps.shape[1]))
         whole[0, : mode.size] = mode
-        return Patient(self.model, self.record, whole, np.ones(1))
+        return replace(self, eps=whole, weight=np.ones(1), shift=None)
 
     def bare(self) -> "Patient":
         """The same patient with every course as the decoder has it, whatever is given."""
@@ -114,7 +124,7 @@ class Patient:
         first[0, : mode.size] = mode
         eps, weight = np.concatenate([first, self.eps]), np.append(0.0, self.weight)
         shift = None if self.shift is None else np.append(0.0, self.shift)
-        return Patient(self.model, self.record, eps, weight, shift)
+        return replace(self, eps=eps, weight=weight, shift=shift)
 
     def _with(self, record: Record) -> "Patient":
         return replace(self, record=record)
@@ -128,7 +138,7 @@ class Patient:
         """The same patient with the draws at `index`, equally weighted."""
         even, shift = np.full(len(index), 1 / len(index)), self.shift
         shift = None if shift is None else shift[index]
-        return Patient(self.model, self.record, self.eps[index], even, shift)
+        return replace(self, eps=self.eps[index], weight=even, shift=shift)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +167,10 @@ class Mixture:
     def given(self, doses: Doses) -> "Mixture":
         """The same patient with other doses."""
         return Mixture(tuple(part.given(doses) for part in self.parts), self.share)
+
+    def stated(self, doses: Doses) -> Doses:
+        """Doses with what is said of doses to come, which is every model's."""
+        return self.parts[0].stated(doses)
 
     def settled(self) -> "Mixture":
         """The same patient with the last covariates for ever."""
@@ -494,5 +508,9 @@ def _padded(doses: Doses, sizes: Sequence[int]) -> Doses:
     size = doses.time.shape[0]
     alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
     short = 0 if alone else padded_size(max(size, 1), sizes) - size
-    fields: list[Any] = [np.pad(np.asarray(field, float), (0, short)) for field in doses]
-    return Doses(*fields)._replace(time=np.pad(doses.time, (0, short), constant_values=LATE))
+
+    def longer(row: Any) -> np.ndarray:
+        return np.pad(np.asarray(row, float), [(0, short), *[(0, 0)] * (np.ndim(row) - 1)])
+
+    late = np.pad(np.asarray(doses.time, float), (0, short), constant_values=LATE)
+    return jax.tree.map(longer, doses)._replace(time=late)

@@ -1,7 +1,6 @@
 """What a patient was given, and what a regimen adds to it."""
 
-from typing import Any
-
+import jax
 import numpy as np
 
 from latentpk.dosing.exposure import Seen
@@ -64,7 +63,7 @@ def put_on(patient: Seen, regimen: Regimen, start: float, end: float, depot: flo
     Returns:
         The same patient with other doses.
     """
-    plan = schedule(regimen, start, end, depot)
+    plan = patient.stated(schedule(regimen, start, end, depot))
     before = until(patient, start)
     return before.given(both(before.record.doses, plan))
 
@@ -87,7 +86,5 @@ def until(patient: Seen, start: float) -> Seen:
 
 
 def both(first: Doses, second: Doses) -> Doses:
-    """Two lists of doses as one."""
-    pairs = zip(first, second, strict=True)
-    fields: list[Any] = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in pairs]
-    return Doses(*fields)
+    """Two lists of doses as one; of both or of neither something is said."""
+    return jax.tree.map(lambda *pair: np.concatenate([np.asarray(x) for x in pair]), first, second)

@@ -28,6 +28,7 @@ from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.regimen import Practice, Regimen, schedule
 from latentpk.dosing.settling import settle
 from latentpk.kinetics.doses import Doses
+from latentpk.models.record import take
 
 Widening = Callable[[Regimen], Float[np.ndarray, " draw"] | None]
 BAND = (0.05, 0.5, 0.95)
@@ -300,13 +301,13 @@ class Lines:
         if at == "ss":
             interval, amount = regimen.interval, regimen.amount
             return steady(interval, regimen.infusion, self.depot, amount=amount)
-        plan = schedule(regimen, self.start, end, self.depot)
+        plan = self.patient.stated(schedule(regimen, self.start, end, self.depot))
         return both(self.patient.record.doses, plan)
 
     def _window(self, regimen: Regimen, metric: Metric, at: float) -> Line:
         end = at if metric.kind == "auc_cum" else at + metric.hours
         plan = schedule(replace(regimen, amount=1.0, loading=None), self.start, end, self.depot)
-        first = Doses(*(row[:1] for row in plan))
+        first = take(plan, np.array([0]))
         bare, seen = self.patient.bare(), self._widening(at, end)
         patients = {0: bare, 1: bare.given(plan)}
         if self.practice.loading:
@@ -336,7 +337,8 @@ class Lines:
         doses = self.patient.record.doses
         for interval, infusion in product(self.practice.intervals, self.practice.infusions):
             regimen = Regimen(1.0, interval, min(infusion, interval))
-            doses = both(doses, schedule(regimen, self.start, end, self.depot))
+            plan = self.patient.stated(schedule(regimen, self.start, end, self.depot))
+            doses = both(doses, plan)
         return Window.of(at, end, doses, COARSE)
 
 

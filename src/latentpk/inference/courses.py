@@ -84,7 +84,7 @@ def _follow(
             z = model.latent(e, location, record.occasion)
             known = len(model.decoder.structure.names)
             bare = model.decoder.skeleton.concentration(
-                z[:, :known], record.change, record.doses, t, o, paths=record.paths
+                z[:, :known], record.change, model.given(record), t, o, paths=record.paths
             )
             return whole, jnp.where(bare > 0, whole / jnp.where(bare > 0, bare, 1.0), 1.0)
 

@@ -171,6 +171,8 @@ def ridge(model: LatentModel) -> Float[Array, ""]:
     total = total + model.decoder.penalty()
     if isinstance(model.decoder, CompartmentDecoder | HybridDecoder):
         total = total + _usual(model.decoder.structure.names, prior)
+    if prior.dose_slope is not None:
+        total = total + jnp.sum(prior.dose_slope**2) / 0.5**2
     if prior.groups is not None:
         total = total + jnp.sum(prior.groups.shift**2) / SHIFT_SD**2
         total = total + jnp.sum(prior.groups.size**2) / SIZE_SD**2

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.errors import InputError
+from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import KernelConfig
 from latentpk.models.decoders.compartment import CompartmentDecoder
@@ -125,6 +126,11 @@ def absent(names: tuple[str, ...], scales: Scales) -> Float[np.ndarray, " parame
     values = {"q2": -LOG_BOUND, "q3": -LOG_BOUND, "v2": volume, "v3": volume, "f": 0.0}
     values["alag"] = np.log(1e-5 * scales.early)
     return np.array([values.get(name, 0.0) for name in names])
+
+
+def absorption_of(structure: Structure) -> np.ndarray:
+    """Which parameters of a dose's absorption (ka, alag, f) may differ: the share always may."""
+    return np.array([name == "f" or name in structure.names for name in ABSORPTION])
 
 
 def search(

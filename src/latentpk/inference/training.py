@@ -102,10 +102,13 @@ class Freedom(NamedTuple):
     Attributes:
         active: Latent dimensions that exist; the others stay where they begin, shape (latent,).
         network: Whether the multi-view network learns; it begins as zero.
+        absorption: Which parameters of a dose's absorption (ka, alag, f) exist, shape (3,); None
+            where all do.
     """
 
     active: np.ndarray
     network: bool
+    absorption: np.ndarray | None = None
 
 
 class Trainer:
@@ -285,6 +288,9 @@ def _rates(params: PyTree, settings: TrainingSettings, freedom: Freedom | None) 
             return value
         if names[1] == "network":
             return value * float(freedom.network)
+        if names[1] == "dose_slope":
+            there = np.ones(len(leaf)) if freedom.absorption is None else freedom.absorption
+            return value * jnp.asarray(there, leaf.dtype)[:, None]
         active = jnp.asarray(freedom.active, leaf.dtype)
         if names[-1] == "shift":
             return value * active

@@ -75,12 +75,14 @@ class Domain:
         half_life: Of the typical patient, the slowest mode [h]; nan where unknown.
         renal: What its renal function is; None where unknown.
         usual: The smallest and the largest usual dose [mg]; None where unknown.
+        doses: Of the covariates of doses, in the order of the records' columns.
     """
 
     ranges: tuple[Range, ...] = ()
     half_life: float = float("nan")
     renal: RenalDefinition | None = None
     usual: tuple[float, float] | None = None
+    doses: tuple[Range, ...] = ()
 
 
 def worst(gates: Sequence[Trust]) -> Verdict:
@@ -131,13 +133,14 @@ def gate_a(posterior: Posteriors, subject: int, settings: PosteriorSettings) -> 
     return Trust("ok", "", value=k, threshold=limit)
 
 
-def gate_b(
+def gate_b(  # noqa: PLR0913  (the last three are of one record)
     domain: Domain,
     covariates: Float[np.ndarray, "piece covariate"],
     dose_time: Float[np.ndarray, " dose"],
     level_time: Float[np.ndarray, " level"],
     renal: RenalState | None = None,
     amounts: Float[np.ndarray, " dose"] | None = None,
+    state: Float[np.ndarray, "dose said"] | None = None,
 ) -> Trust:
     """Judge whether one subject is of the kind the model was built on.
 
@@ -148,6 +151,7 @@ def gate_b(
         level_time: When the levels used were drawn [h].
         renal: What is known of the kidneys; None where nothing is.
         amounts: What each dose gave [mg]; None where it is not looked at.
+        state: The covariates of each dose, in the order of `domain.doses`.
 
     Returns:
         `caution` outside a soft range, where a level was drawn so late that the last dose has left
@@ -155,8 +159,11 @@ def gate_b(
         hard range; `value` is the number of breaches.
     """
     said: list[tuple[bool, str]] = []
-    for i, known in enumerate(domain.ranges):
-        low, high = float(covariates[:, i].min()), float(covariates[:, i].max())
+    columns = list(zip(domain.ranges, covariates.T, strict=False))
+    if state is not None and state.size:
+        columns += zip(domain.doses, state.T, strict=True)
+    for known, column in columns:
+        low, high = float(column.min()), float(column.max())
         for value in (low,) if low == high else (low, high):
             if not known.soft[0] <= value <= known.soft[1]:
                 hard = not known.hard[0] <= value <= known.hard[1]
@@ -165,7 +172,7 @@ def gate_b(
                 unit = f" {known.unit}" if known.unit and not known.code else ""
                 words = f"{known.name} is {value:g}{unit}; {rule} {bounds[0]:g} to {bounds[1]:g}"
                 said.append((hard, words + (f" ({known.meaning})." if known.meaning else ".")))
-        if known.code and (broken := _between(covariates[:, i])) is not None:
+        if known.code and (broken := _between(column)) is not None:
             words = f"{known.name} is {broken:g}, and it is a code: a whole number"
             said.append((True, words + (f" ({known.meaning})." if known.meaning else ".")))
     said += _stale(domain, dose_time, level_time)

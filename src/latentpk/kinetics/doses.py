@@ -13,6 +13,22 @@ import latentpk.precision  # noqa: F401  (x64 before any array)
 Values = ArrayLike | Sequence[float]
 
 
+class Own(NamedTuple):
+    """What a dose's absorption differs by from what it would be, as after a meal.
+
+    A dose that does not go through an absorption site has none of it.
+
+    Attributes:
+        ka: Its absorption rates are multiplied by this.
+        alag: So are its lags.
+        f: And what of it arrives.
+    """
+
+    ka: Float[Array, " dose"]
+    alag: Float[Array, " dose"]
+    f: Float[Array, " dose"]
+
+
 class Doses(NamedTuple):
     """Single doses of one subject; ADDL is expanded, padding rows have amount, rate and time 0.
 
@@ -28,6 +44,9 @@ class Doses(NamedTuple):
             doses is in their `until`); 3 a constant infusion at steady state, stopped at `time`.
         until: From here on the dose contributes nothing [h]; inf is never.
         until_order: Order of the record that cancels it.
+        state: What else is said of each dose (fed or not), which no kinetics read, shape
+            (dose, covariate); None where nothing is.
+        own: What its absorption differs by; None where all doses are absorbed alike.
     """
 
     time: Float[Array, " dose"]
@@ -40,6 +59,8 @@ class Doses(NamedTuple):
     steady: Float[Array, " dose"]
     until: Float[Array, " dose"]
     until_order: Float[Array, " dose"]
+    state: Float[Array | np.ndarray, "dose covariate"] | None = None
+    own: Own | None = None
 
     @staticmethod
     def of(time: Values, amount: Values, **fields: Values) -> "Doses":
@@ -48,7 +69,7 @@ class Doses(NamedTuple):
         Args:
             time: Time of each dose [h], shape (dose,).
             amount: Amount of each dose [mg], shape (dose,) or one for all.
-            **fields: Any other field, shape (dose,) or one for all.
+            **fields: Any other field that is a number, shape (dose,) or one for all.
 
         Returns:
             Doses in the order given, in the precision of `time`.
@@ -62,11 +83,15 @@ class Doses(NamedTuple):
         neutral = {"order": jnp.arange(start.size), "until": jnp.inf}
         values = {"time": start, "amount": amount, **neutral, **fields}
         return Doses(
-            **{
-                name: jnp.broadcast_to(jnp.asarray(values.get(name, 0.0), start.dtype), start.shape)
-                for name in Doses._fields
-            }
+            *(
+                jnp.broadcast_to(jnp.asarray(values.get(name, 0.0), start.dtype), start.shape)
+                for name in NUMBERS
+            )
         )
+
+
+ABSORPTION = Own._fields  # parameters that a dose may have of its own
+NUMBERS = Doses._fields[:10]  # of a dose, each one number
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
         Amounts, concentrations and areas at the queries, and the error.
 
     Raises:
-        InputError: Doses at steady state.
+        InputError: Doses at steady state, or with an absorption of their own.
 
     Example:
         >>> from latentpk.kinetics.systems import parse_system
@@ -193,6 +193,11 @@ def course(  # noqa: PLR0913  (two of them are one model)
         raise InputError(
             "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
             "doses that led there, for instance with ADDL and II, and leave SS at 0."
+        )
+    if doses.own is not None:
+        raise InputError(
+            "doses that are absorbed each in its own way: here amounts of all doses lie in one "
+            "depot and leave it at one rate. Take a model whose doses add up."
         )
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = _planned(doses, time, latest, _Setting(system, pieces, paths, windows, area))

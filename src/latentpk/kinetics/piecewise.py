@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from latentpk.kinetics.body import Body, Content, Inflow, bodies, moved
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import Doses, Own, Paths
 from latentpk.kinetics.entries import Entries, Events, entries_of, given, nothing, past_events
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.superposition import EVERYTHING
@@ -56,7 +56,9 @@ def piecewise_concentration(  # noqa: PLR0913  (two of them are one model)
 ) -> Float[Array, " time"]:
     """Concentration at each time, with parameters that change in steps.
 
-    A dose's lag and F, and a steady state's past, are those of the parameters at its TIME. At a
+    A dose's lag and F, and a steady state's past, are those of the parameters at its TIME. Where
+    doses have an absorption of their own (`Doses.own`) so is the absorption rate, until all of the
+    dose is absorbed: each is followed alone, and the courses are added. At a
     change the amounts stay and the concentration follows the new volume. A steady state of which
     more than two earlier doses are still to enter or still run after TIME gives nan.
 
@@ -81,9 +83,45 @@ def piecewise_concentration(  # noqa: PLR0913  (two of them are one model)
         Array([2.   , 1.213], dtype=float64)
     """
     pieces = Pieces(change, parameters)
+    if doses.own is not None:
+        each = doses._replace(own=None), doses.own
+        return _each_alone(each, time, order, structure=structure, pieces=pieces, paths=paths)
     amounts = piecewise_amounts(doses, time, order, structure=structure, pieces=pieces, paths=paths)
     volume = parameters[:, structure.names.index("v1")][_piece(change, time)]
     return jnp.maximum(amounts.central, 0.0) / volume
+
+
+def _each_alone(
+    each: tuple[Doses, Own],
+    time: Float[Array, " time"],
+    order: Float[Array, " time"] | None,
+    *,
+    structure: Structure,
+    pieces: Pieces,
+    paths: Paths,
+) -> Float[Array, " time"]:
+    """The sum of the courses of doses that are not absorbed alike, each with its own held."""
+    names = structure.names
+    held = [names.index(name) for name in ("ka", "alag") if name in names]
+    columns = jnp.asarray(held, int)
+
+    def course(one: tuple[Doses, Own]) -> Array:
+        dose, own = one
+        share = jnp.where(dose.depot != 0, own.f, 1.0)
+        dose = dose._replace(amount=dose.amount * share, rate=dose.rate * share)
+        then = pieces.parameters[_piece(pieces.change, dose.time[None])[0], columns]
+        factors = jnp.stack([own.ka, own.alag])[: len(held)]
+        return piecewise_concentration(
+            jax.tree.map(lambda x: x[None], dose),
+            time,
+            order,
+            structure=structure,
+            change=pieces.change,
+            parameters=pieces.parameters.at[:, columns].set(then * factors),
+            paths=paths,
+        )
+
+    return jnp.sum(jax.vmap(course)(each), axis=0)
 
 
 def piecewise_amounts(

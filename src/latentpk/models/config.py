@@ -1,5 +1,6 @@
 """What a latent model is built from: every static choice, as data."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from latentpk.kinetics.systems import KNOWN, is_system, parse_system
 ResidualKind = Literal["additive", "proportional", "combined1", "combined2", "lognormal"]
 CovariateKind = Literal["continuous", "binary", "categorical"]
 MOST_GROUPS = 4  # kinds of people in one population
+ADDING = ("compartment", "kernel", "hybrid")  # decoders that follow each dose by itself
 
 
 class Frozen(BaseModel):
@@ -52,6 +54,13 @@ class CovariateConfig(Frozen):
     def width(self) -> int:
         """How many entries of the raw view it fills."""
         return len(self.levels) - 1 if self.kind == "categorical" else 1
+
+    @property
+    def reference(self) -> float:
+        """Where the raw view is 0: a code's first value, the middle of what is continuous."""
+        if self.kind == "categorical":
+            return self.levels[0]
+        return math.exp(self.center) if self.log else self.center
 
 
 class CompartmentConfig(Frozen):
@@ -214,6 +223,7 @@ class ModelConfig(Frozen):
     """Everything `build` needs to make the skeleton of a latent model."""
 
     covariates: tuple[CovariateConfig, ...] = ()
+    dose_covariates: tuple[CovariateConfig, ...] = ()
     knowledge: tuple[str, ...] = ()
     prior: Literal["linear", "multiview"] = "linear"
     prior_width: int = Field(default=8, ge=1, le=128)
@@ -222,6 +232,15 @@ class ModelConfig(Frozen):
     residual: ResidualKind = "combined2"
     floor: float = Field(default=1e-6, gt=0, description="least residual SD [mg/L]")
     encoder: EncoderConfig = EncoderConfig()
+
+    @model_validator(mode="after")
+    def _doses_add_up(self) -> "ModelConfig":
+        if self.dose_covariates and self.decoder.name not in ADDING:
+            raise ValueError(
+                f"decoder {self.decoder.name} with covariates of doses: it does not follow each "
+                f"dose alone. Choose of {', '.join(ADDING)}."
+            )
+        return self
 
     @model_validator(mode="after")
     def _target_is_known(self) -> "ModelConfig":

@@ -26,7 +26,7 @@ class Encoder(eqx.Module):
     """A set encoder over levels; without levels it returns the prior exactly.
 
     A level's token holds its time, time after dose, logarithm, log ratio to the population
-    prediction, and the dosing around it.
+    prediction, and the dosing around it; of the last dose also what is said of it.
     """
 
     network: SetEncoder
@@ -34,10 +34,17 @@ class Encoder(eqx.Module):
     effects: int = eqx.field(static=True)
 
     def __init__(
-        self, config: EncoderConfig, effects: int, context: int, *, key: PRNGKeyArray
+        self,
+        config: EncoderConfig,
+        effects: int,
+        context: int,
+        said: int = 0,
+        *,
+        key: PRNGKeyArray,
     ) -> None:
         outputs = effects + effects * (effects + 1) // 2
-        self.network = SetEncoder(FEATURES, config.hidden, outputs, context=context, key=key)
+        features = FEATURES + said
+        self.network = SetEncoder(features, config.hidden, outputs, context=context, key=key)
         self.config, self.effects = config, effects
 
     def __call__(
@@ -62,9 +69,18 @@ class Encoder(eqx.Module):
         return Gaussian(4.0 * jnp.tanh(mean / 4.0), jnp.tril(lower, -1) + jnp.diag(diagonal))
 
     def tokens(
-        self, record: Record, population: Float[Array, " level"]
+        self,
+        record: Record,
+        population: Float[Array, " level"],
+        said: Float[Array, "dose raw"] | None = None,
     ) -> Float[Array, "level feature"]:
-        """The features of each level, all of order one, shape (level, feature)."""
+        """The features of each level, all of order one, shape (level, feature).
+
+        Args:
+            record: One subject's record.
+            population: Levels of the typical patient [mg/L], shape (level,).
+            said: Standardized covariates of each dose, shape (dose, raw); None where there is none.
+        """
         scales, doses = self.config, record.doses
         real = (doses.amount > 0) | (doses.rate > 0)
         since = record.time[:, None] - doses.time[None, :]
@@ -90,7 +106,10 @@ class Encoder(eqx.Module):
             jnp.log1p(jnp.sum(given, axis=1).astype(time.dtype)),
             record.censored.astype(time.dtype),
         ]
-        return jnp.clip(jnp.stack(features, axis=1), -20.0, 20.0)
+        stacked = jnp.stack(features, axis=1)
+        if said is not None:
+            stacked = jnp.concatenate([stacked, said[last]], axis=1)
+        return jnp.clip(stacked, -20.0, 20.0)
 
 
 def log_density(q: Gaussian, eps: Float[Array, " effect"]) -> Float[Array, ""]:

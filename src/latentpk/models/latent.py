@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from latentpk.errors import NotFittedError
+from latentpk.kinetics.doses import Doses, Own
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import parse_system
 from latentpk.models.beyond import Beyond
@@ -21,7 +22,7 @@ from latentpk.models.config import (
     NeuralOdeConfig,
 )
 from latentpk.models.decoders.compartment import CompartmentDecoder
-from latentpk.models.decoders.decoder import Decoder
+from latentpk.models.decoders.decoder import Decoder, bounded_exp
 from latentpk.models.decoders.grid import GridDecoder
 from latentpk.models.decoders.hybrid import HybridDecoder
 from latentpk.models.decoders.kernel import KernelDecoder
@@ -162,6 +163,22 @@ class LatentModel(eqx.Module):
         kappa = eps[self.effects :].reshape(-1, within.shape[1])
         return location + self.prior.chol() @ eps[: self.effects] + (kappa @ within.T)[occasion]
 
+    def given(self, record: Record) -> Doses:
+        """The doses of one patient as decoders take them: each with an absorption of its own.
+
+        Raises:
+            ValueError: Something is said of doses and this model knows nothing of it, or the model
+                needs what nobody says.
+        """
+        doses, prior = record.doses, self.prior
+        if doses.state is None:
+            if isinstance(prior, LearnedPrior) and prior.dose_covariates:
+                names = ", ".join(known.name for known in prior.dose_covariates)
+                raise ValueError(f"these doses say nothing of {names}, which the model needs")
+            return doses
+        own = Own(*bounded_exp(prior.own(jnp.asarray(doses.state))).T)
+        return doses._replace(state=None, own=own)
+
     def concentration(
         self,
         eps: Float[Array, " effect"],
@@ -172,9 +189,8 @@ class LatentModel(eqx.Module):
     ) -> Float[Array, " time"]:
         """Concentration of one patient [mg/L] at given times [h], shape (time,)."""
         z = self.latent(eps, location, record.occasion)
-        return self.decoder.concentration(
-            z, record.change, record.doses, time, order, paths=record.paths
-        )
+        doses = self.given(record)
+        return self.decoder.concentration(z, record.change, doses, time, order, paths=record.paths)
 
     def auc(
         self,
@@ -186,7 +202,8 @@ class LatentModel(eqx.Module):
     ) -> Float[Array, ""]:
         """Area under one patient's concentration over a window [h], in mg h/L."""
         z = self.latent(eps, location, record.occasion)
-        return self.decoder.auc(z, record.change, record.doses, start, end, paths=record.paths)
+        doses = self.given(record)
+        return self.decoder.auc(z, record.change, doses, start, end, paths=record.paths)
 
     def level_densities(
         self,
@@ -228,7 +245,9 @@ class LatentModel(eqx.Module):
         population = self.concentration(origin, location, record, record.time, record.order)
         context = prior.raw_view(record.covariates[0])
         # the encoder learns to read the population prediction, it does not train it
-        tokens = encoder.tokens(record, jax.lax.stop_gradient(population))
+        state = record.doses.state
+        said = None if state is None else prior.read_doses(jnp.asarray(state))
+        tokens = encoder.tokens(record, jax.lax.stop_gradient(population), said)
         return jax.vmap(lambda mask: encoder(tokens, mask, context))(masks)
 
 
@@ -251,10 +270,12 @@ def build(config: ModelConfig, key: PRNGKeyArray | None = None) -> LatentModel:
         config.knowledge,
         width=width,
         components=config.components,
+        dose_covariates=config.dose_covariates,
         key=keys[1],
     )
     context = sum(c.width for c in config.covariates)
-    encoder = Encoder(config.encoder, decoder.latent, context, key=keys[2])
+    said = sum(c.width for c in config.dose_covariates)
+    encoder = Encoder(config.encoder, decoder.latent, context, said, key=keys[2])
     residual = Residual(
         log_a=jnp.log(jnp.asarray(0.1 * config.encoder.level_scale)),
         log_b=jnp.log(jnp.asarray(0.2)),

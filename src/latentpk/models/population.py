@@ -10,15 +10,16 @@ of the parameters it is given by (see `models.parameters`). It is a `LatentModel
 from typing import Annotated, Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from pydantic import Field, model_validator
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
+from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.structure import Structure
 from latentpk.models.config import Frozen, ResidualKind
-from latentpk.models.decoders.compartment import ABSORPTION
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import form_matrix, read_form
 from latentpk.models.prior import Prior
@@ -91,8 +92,8 @@ class PopulationConfig(Frozen):
         omega: Whether patients' effects are correlated.
         terms: Effects of covariates.
         covariates: Columns, in the order of the records.
-        dose_covariates: Those of them that say something of a dose, valued on its record: they
-            change its absorption (ka, alag, f) alone, until all of it is absorbed.
+        dose_covariates: Those that say something of a dose, valued on its record, in the order of
+            the records: they change its absorption (ka, alag, f) alone.
         residual: Formula of the error.
         floor: Least SD of a measurement [mg/L], which matters where the prediction is 0.
     """
@@ -116,10 +117,11 @@ class PopulationConfig(Frozen):
                 raise ValueError(f"{what} {some} are not among the parameters {self.parameters}")
         if unknown := {term.parameter for term in self.terms} - set(self.parameters):
             raise ValueError(f"effects on unknown parameters {sorted(unknown)}")
-        if lacking := {term.covariate for term in self.terms} - set(self.covariates):
+        columns = set(self.covariates) | set(self.dose_covariates)
+        if lacking := {term.covariate for term in self.terms} - columns:
             raise ValueError(f"effects of unknown covariates {sorted(lacking)}")
-        if unknown := set(self.dose_covariates) - set(self.covariates):
-            raise ValueError(f"unknown covariates of doses {sorted(unknown)}")
+        if both := set(self.dose_covariates) & set(self.covariates):
+            raise ValueError(f"covariates of the patient and of doses {sorted(both)}")
         if self.dose_covariates and not self.linear:
             raise ValueError("covariates of doses need a linear structure: doses add up there")
         told = {t.parameter for t in self.terms if t.covariate in self.dose_covariates}
@@ -166,13 +168,35 @@ class PopulationPrior(Prior):
 
     def given(self, covariates: Float[Array, " covariate"]) -> Float[Array, " given"]:
         """Typical logarithms of the parameters the model is given by."""
+        return self.log_typical + self._shifts(self.config.covariates, covariates)
+
+    @property
+    def reference_dose(self) -> tuple[float, ...]:
+        """Covariates of a dose that changes nothing; 0 where nothing is estimated of one."""
+        about = {term.covariate: term.reference for term in self.config.terms}
+        return tuple(about.get(name, 0.0) for name in self.config.dose_covariates)
+
+    def own(self, state: Float[Array, "dose covariate"]) -> Float[Array, "dose absorption"]:
+        """Logarithms of what each dose's absorption (ka, alag, f) is multiplied by."""
+        names = self.config.dose_covariates
+        shifts = jax.vmap(lambda row: self._shifts(names, row))(state) @ self._matrix().T
+        zero = jnp.zeros(state.shape[0], shifts.dtype)
+        places = {name: k for k, name in enumerate(self.config.names)}
+        columns = [shifts[:, places[name]] if name in places else zero for name in ABSORPTION]
+        return jnp.stack(columns, axis=1)
+
+    def _shifts(
+        self, names: tuple[str, ...], values: Float[Array, " covariate"]
+    ) -> Float[Array, " given"]:
+        """What some covariates add to the logarithms of the parameters the model is given by."""
         config, shifts, place = self.config, jnp.zeros_like(self.log_typical), 0
         for term in config.terms:
-            x = covariates[config.covariates.index(term.covariate)]
-            shift = term.shift(x, self.coefficient[place : place + term.width])
-            shifts = shifts.at[config.parameters.index(term.parameter)].add(shift)
+            if term.covariate in names:
+                x = values[names.index(term.covariate)]
+                shift = term.shift(x, self.coefficient[place : place + term.width])
+                shifts = shifts.at[config.parameters.index(term.parameter)].add(shift)
             place += term.width
-        return self.log_typical + shifts
+        return shifts
 
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """Typical logarithms of the structure's parameters."""
@@ -275,5 +299,5 @@ def build_population(
         kind=config.residual,
         floor=config.floor,
     )
-    decoder = published_decoder(config.structure, per_dose=bool(config.dose_covariates))
+    decoder = published_decoder(config.structure)
     return LatentModel(prior, decoder, residual, encoder=None)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from latentpk.kinetics.doses import ABSORPTION
 from latentpk.models.config import CovariateConfig
 from latentpk.models.groups import AnyIndex, Frame, Groups
 from latentpk.networks.attention import MultiViewNetwork
@@ -45,6 +46,23 @@ class Prior(eqx.Module):
     def location(self, covariates: Float[Array, " covariate"]) -> Float[Array, " latent"]:
         """The prior's mean of z for raw covariates, shape (latent,)."""
 
+    def own(self, state: Float[Array, "dose covariate"]) -> Float[Array, "dose absorption"]:
+        """Logarithms of what each dose's absorption (ka, alag, f) is multiplied by.
+
+        Raises:
+            ValueError: This prior knows of no covariates of doses.
+        """
+        raise ValueError("these doses have covariates, of which this prior knows nothing")
+
+    def read_doses(self, state: Float[Array, "dose covariate"]) -> Float[Array, "dose raw"]:
+        """What networks read of each dose's covariates, all of order one."""
+        return state
+
+    @property
+    def reference_dose(self) -> tuple[float, ...]:
+        """Covariates of a dose that changes nothing, which the typical values are of."""
+        return ()
+
     @abc.abstractmethod
     def widened(self, times: float) -> "Prior":
         """The same prior with effects that vary `times` as much."""
@@ -77,6 +95,11 @@ class LearnedPrior(Prior):
 
     r is the standardized raw view, k the knowledge view, g the cross-attention network of
     `MultiViewNetwork`, which starts at zero: so the linear prior is the network's special case.
+    What is said of a dose, r_d, changes its absorption alone, linearly on the log scale,
+
+    .. math:: (k_a, t_{lag}, F)_d = (k_a, t_{lag}, F) \exp(B_d\,r_d)
+
+    so that a patient's own parameters are those of a dose in the reference state, r_d = 0.
     """
 
     typical: Float[Array, " latent"]
@@ -84,10 +107,12 @@ class LearnedPrior(Prior):
     network: MultiViewNetwork | None
     factor: Float[Array, "latent latent"]  # strict lower triangle, and the log of the diagonal
     groups: Groups | None
+    dose_slope: Float[Array, "absorption raw"] | None  # None where nothing is said of doses
     covariates: tuple[CovariateConfig, ...] = eqx.field(static=True)
+    dose_covariates: tuple[CovariateConfig, ...] = eqx.field(static=True)
     knowledge: tuple[str, ...] = eqx.field(static=True)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (each is a static choice of one configuration)
         self,
         latent: int,
         covariates: tuple[CovariateConfig, ...],
@@ -95,6 +120,7 @@ class LearnedPrior(Prior):
         *,
         width: int | None,
         components: int = 1,
+        dose_covariates: tuple[CovariateConfig, ...] = (),
         key: PRNGKeyArray,
     ) -> None:
         raw = sum(c.width for c in covariates)
@@ -102,7 +128,10 @@ class LearnedPrior(Prior):
         self.slope = jnp.zeros((latent, raw), jnp.float64)
         self.factor = jnp.log(0.4) * jnp.eye(latent, dtype=jnp.float64)
         self.groups = Groups.alike(components, latent) if components > 1 else None
+        said = sum(c.width for c in dose_covariates)
+        self.dose_slope = jnp.zeros((len(ABSORPTION), said), jnp.float64) if said else None
         self.covariates, self.knowledge = covariates, knowledge
+        self.dose_covariates = dose_covariates
         # attention needs a token on either side
         self.network = (
             MultiViewNetwork((raw, len(knowledge)), latent, width, key=key)
@@ -113,6 +142,21 @@ class LearnedPrior(Prior):
     def raw_view(self, covariates: Float[Array, " covariate"]) -> Float[Array, " raw"]:
         """Standardize covariates; a categorical one fills an entry per code but the first."""
         return raw_view(self.covariates, covariates)
+
+    def read_doses(self, state: Float[Array, "dose covariate"]) -> Float[Array, "dose raw"]:
+        """Standardize the covariates of each dose as those of the patient."""
+        return jax.vmap(lambda row: raw_view(self.dose_covariates, row))(state)
+
+    @property
+    def reference_dose(self) -> tuple[float, ...]:
+        """Covariates of a dose that changes nothing, which the typical values are of."""
+        return tuple(known.reference for known in self.dose_covariates)
+
+    def own(self, state: Float[Array, "dose covariate"]) -> Float[Array, "dose absorption"]:
+        """Logarithms of what each dose's absorption (ka, alag, f) is multiplied by."""
+        if self.dose_slope is None:
+            return super().own(state)
+        return self.read_doses(state) @ self.dose_slope.T
 
     def known(
         self, names: tuple[str, ...], covariates: Float[Array, " covariate"]

@@ -216,14 +216,11 @@ def structure_name(given: object) -> object:
     return register_system(given) if isinstance(given, UserSystem) else given
 
 
-def published_decoder(
-    name: str, *, per_dose: bool = False
-) -> CompartmentDecoder | MechanisticDecoder:
+def published_decoder(name: str) -> CompartmentDecoder | MechanisticDecoder:
     """The decoder of a structure's name: closed forms where it is linear.
 
     Args:
         name: Of the structure.
-        per_dose: Whether each dose keeps the absorption it had at its TIME; linear ones only.
 
     Raises:
         InputError: An unknown structure.
@@ -231,7 +228,7 @@ def published_decoder(
     structure = structure_of(name)
     if isinstance(structure, System):
         return MechanisticDecoder(structure)
-    return CompartmentDecoder(structure, per_dose)
+    return CompartmentDecoder(structure)
 
 
 def log_typical(

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import NUMBERS, Doses, Paths
 from latentpk.records.subject import Subject
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Record(eqx.Module):
     times: a dose counts at a level when its (time, order) is the smaller.
     """
 
-    doses: Doses  # each field (dose,)
+    doses: Doses  # each field (dose,), but their state (dose, covariate)
     time: Float[Held, "*batch level"]
     order: Float[Held, "*batch level"]
     value: Float[Held, "*batch level"]  # a censored level holds its limit of quantification
@@ -74,12 +74,17 @@ def stack_records(
     Returns:
         A Record whose arrays have a leading axis (subject,).
     """
-    doses = [_dose_rows(s, until_last_level, undecided) for s in subjects]
+    counted = [_counted(s, until_last_level) for s in subjects]
+    doses = [_dose_rows(s, few, undecided) for s, few in zip(subjects, counted, strict=True)]
     sizes = TIGHT if tight else SIZES
     dose_size = padded_size(max((d.shape[1] for d in doses), default=1), sizes)
     level_size = padded_size(max((s.levels.time.size for s in subjects), default=1), sizes)
     piece_size = padded_size(max((s.covariate_time.size for s in subjects), default=1), PIECES)
     table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
+    state = [
+        _pad(s.doses.state[few].T, dose_size).T for s, few in zip(subjects, counted, strict=True)
+    ]
+    said = any(s.shape[1] for s in state)  # what is said of no dose is no field of a program
     levels = [s.levels for s in subjects]
     mask = np.stack([np.arange(level_size) < s.time.size for s in levels])
     occasion = [
@@ -87,7 +92,7 @@ def stack_records(
     ]
     occasions = padded_size(max((int(o[-1]) + 1 for o in occasion), default=1) + spare, OCCASIONS)
     fields: dict[str, Any] = {
-        "doses": Doses(*table),
+        "doses": Doses(*table, state=np.stack(state) if said else None),
         "time": np.stack([_pad(s.time, level_size) for s in levels]),
         "order": np.stack([_pad(s.order, level_size) for s in levels]),
         "value": np.stack([_pad(s.value, level_size, fill=1.0) for s in levels]),
@@ -113,17 +118,20 @@ def _told(subject: Subject) -> int:
     return int(subject.occasion[max(place, 0)]) + 1
 
 
-def _dose_rows(subject: Subject, until_last_level: bool, undecided: float) -> np.ndarray:
-    """All dose fields as rows of one (field, dose) array."""
-    table = np.stack(
-        [np.asarray(getattr(subject.doses, name), np.float64) for name in Doses._fields]
-    )
-    depot = Doses._fields.index("depot")
+def _counted(subject: Subject, until_last_level: bool) -> np.ndarray:
+    """Which doses count: all, or those that some level can tell of; shape (dose,)."""
+    if not until_last_level:
+        return np.ones(len(subject.doses), bool)
+    last = subject.levels.time.max() if subject.levels.time.size else -np.inf
+    return subject.doses.time <= last
+
+
+def _dose_rows(subject: Subject, counted: np.ndarray, undecided: float) -> np.ndarray:
+    """All numbers of these doses as rows of one (field, dose) array."""
+    table = np.stack([np.asarray(getattr(subject.doses, name), np.float64) for name in NUMBERS])
+    depot = NUMBERS.index("depot")
     table[depot] = np.where(np.isnan(table[depot]), undecided, table[depot])
-    if until_last_level:
-        last = subject.levels.time.max() if subject.levels.time.size else -np.inf
-        table = table[:, subject.doses.time <= last]
-    return table
+    return table[:, counted]
 
 
 class Queries(NamedTuple):

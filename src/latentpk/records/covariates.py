@@ -35,7 +35,12 @@ class Columns:
 
 
 def read_covariates(
-    findings: Findings, units: Units, *, asked: Sequence[str] | None, purpose: str
+    findings: Findings,
+    units: Units,
+    *,
+    asked: Sequence[str] | None,
+    purpose: str,
+    but: Sequence[str] = (),
 ) -> Columns:
     """Read and check the covariates.
 
@@ -44,26 +49,27 @@ def read_covariates(
         units: Their units.
         asked: The columns to read; None takes every numeric column that is not reserved.
         purpose: In a "fit" a covariate must vary; else it need not.
+        but: Columns that are left out where none was asked for: they are of doses.
 
     Returns:
         The covariates.
     """
-    names = _found(findings, purpose) if asked is None else _asked(findings, asked)
+    names = _found(findings, purpose, but) if asked is None else _asked(findings, asked)
     columns = [read_column(findings, units, name) for name in names]
     if purpose == "fit" and asked is not None:
-        _refuse_constant(findings, names, columns)
+        refuse_constant(findings, names, columns)
     kinds: tuple[Kind, ...] = tuple(
-        _kind(name, column) for name, column in zip(names, columns, strict=True)
+        kind_of(name, column) for name, column in zip(names, columns, strict=True)
     )
     values = np.stack(columns, axis=1) if columns else np.zeros((len(findings.table), 0))
     return Columns(tuple(names), kinds, values)
 
 
-def _found(findings: Findings, purpose: str) -> list[str]:
+def _found(findings: Findings, purpose: str, but: Sequence[str]) -> list[str]:
     table = findings.table
     names, text, constant = [], [], []
     for name in table.frame.columns:
-        if name in RESERVED:
+        if name in RESERVED or name in but:
             continue
         values = parsed(findings, name)
         filled = ~missing(findings, name)
@@ -126,7 +132,8 @@ def warn_implausible(findings: Findings, name: str, values: np.ndarray, units: U
         )
 
 
-def _refuse_constant(findings: Findings, names: list[str], columns: list[np.ndarray]) -> None:
+def refuse_constant(findings: Findings, names: list[str], columns: list[np.ndarray]) -> None:
+    """A problem for each column that has one value, of which nothing can be learned."""
     for name, values in zip(names, columns, strict=True):
         filled = values[~np.isnan(values)]
         if _constant(filled) and not findings.blamed(name).any():
@@ -139,7 +146,7 @@ def _constant(values: np.ndarray) -> bool:
     return len(values) == 0 or bool((values == values[0]).all())
 
 
-def _kind(name: str, values: np.ndarray) -> Kind:
+def kind_of(name: str, values: np.ndarray) -> Kind:
     """Two whole numbers are binary; up to six codes under a name like RACE are categorical."""
     distinct = pl.Series(values).drop_nans().unique().to_numpy()
     if name in PHYSICAL or len(distinct) == 0 or (distinct % 1 != 0).any():

@@ -143,7 +143,13 @@ def _check_repeats(findings: Findings, dose: np.ndarray, columns: tuple[np.ndarr
 
 
 def expand_doses(
-    findings: Findings, records: DoseRecords, depot: np.ndarray, *, clock: Clock, events: Events
+    findings: Findings,
+    records: DoseRecords,
+    depot: np.ndarray,
+    state: np.ndarray,
+    *,
+    clock: Clock,
+    events: Events,
 ) -> tuple[DoseTable, np.ndarray]:
     """Single doses of all subjects, sorted by subject, time and order.
 
@@ -155,6 +161,7 @@ def expand_doses(
         findings: Names the subjects' records.
         records: What the dose records say.
         depot: Site of each record, shape (row,).
+        state: Covariates of doses on each record, shape (row, covariate).
         clock: Times of the records.
         events: Kinds of the records.
 
@@ -187,6 +194,7 @@ def expand_doses(
         steady=np.where(repeat == 0, records.steady[row], 0.0),
         until=until[row],
         until_order=until_order[row],
+        state=state[row],
     )
     return doses, np.searchsorted(subject, np.arange(len(table.ids) + 1))
 

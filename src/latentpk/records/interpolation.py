@@ -38,14 +38,12 @@ class Rule:
         impute: "median" fills a covariate that a subject lacks altogether; None makes it a problem.
         medians: Values to fill in, internal units; without one the other subjects' median.
         until: Records later than this [h] are not looked at, but for a subject's first.
-        given: Covariates of doses: known with the dose whenever it is, and held until the next one.
     """
 
     interpolation: str = "locf"
     impute: str | None = None
     medians: Mapping[str, float] | None = None
     until: float | None = None
-    given: tuple[str, ...] = ()
 
 
 def interpolate(
@@ -78,9 +76,6 @@ def interpolate(
     values = np.zeros((len(end), len(columns.names)))
     holes = []
     for j, (name, kind) in enumerate(zip(columns.names, columns.kinds, strict=True)):
-        if name in rule.given:
-            values[:, j] = _held(columns.values[:, j], time, (first, end), "locf")
-            continue
         recorded = np.where(seen, columns.values[:, j], np.nan)
         recorded = _impute(findings, name, recorded, kind, rule)
         if np.isnan(recorded[seen]).any():

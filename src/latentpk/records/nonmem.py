@@ -19,7 +19,7 @@ from latentpk.records.findings import Findings
 from latentpk.records.interpolation import Pieces, Rule, interpolate
 from latentpk.records.levels import read_levels, tables
 from latentpk.records.occasions import cut, read_occasions
-from latentpk.records.of_doses import keep_of_doses
+from latentpk.records.of_doses import propose_of_doses, read_of_doses
 from latentpk.records.options import Options
 from latentpk.records.renal import read_renal
 from latentpk.records.route import read_route
@@ -83,8 +83,8 @@ def read_nonmem(  # noqa: PLR0913 - one door, with an option for every choice th
             after the first dose at which one begins where the file has no OCC, () for one occasion
             in all; None does not look at OCC.
         elapsed: Adds the covariate TAFD, hours since the first dose, which steps at these hours.
-        dose_covariates: Covariates that say something of a dose, such as FED: read on the records
-            of doses alone, each of which must have them, and held until the next dose.
+        dose_covariates: Columns that say something of a dose, such as FED, and are no covariates
+            of the patient: read on the records of doses alone, each of which must have them.
         max_bytes: Size of a file above which nothing is read.
         progress: Called with (done, total, label).
 
@@ -121,6 +121,14 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     depot = read_route(findings, records, events=events, measured=measured, route=options.route)
     note_repeated(findings, events, clock, records)
     plan = make_plan(findings, options.covariates, parse_derive(options.derive))
+    of_doses = read_of_doses(
+        findings,
+        units,
+        options.dose_covariates,
+        events,
+        covariates=options.covariates,
+        purpose=options.purpose,
+    )
     covariates, pieces = _covariates(findings, units, (clock, events), options, plan)
     pieces = cut(pieces, occasions)
     if options.elapsed is not None:
@@ -131,7 +139,7 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
     check_purpose(findings, purpose=options.purpose, events=events, records=records, levels=levels)
     findings.settle()
     tell(2, steps, _STEPS[2])
-    doses = expand_doses(findings, records, depot, clock=clock, events=events)
+    doses = expand_doses(findings, records, depot, of_doses.values, clock=clock, events=events)
     read, answered = tables(
         findings,
         levels,
@@ -169,7 +177,8 @@ def _cohort(findings: Findings, units: Units, options: Options, tell: Progress) 
         derive=plan.used,
         computed=plan.sentences(),
         occasional=options.occasions is not None,
-        dose_covariates=options.dose_covariates,
+        dose_covariates=of_doses.names,
+        dose_kinds=of_doses.kinds,
     )
 
 
@@ -177,12 +186,13 @@ def _covariates(
     findings: Findings, units: Units, when: tuple[Clock, Events], options: Options, plan: Plan
 ) -> tuple[tuple[tuple[str, ...], tuple[Kind, ...]], Pieces]:
     """Names, kinds and pieces of the covariates, read or computed."""
-    columns = read_covariates(findings, units, asked=plan.plain, purpose=options.purpose)
-    columns = keep_of_doses(findings, columns, options.dose_covariates, *when)
+    given, until = options.dose_covariates, options.condition_until
+    columns = read_covariates(findings, units, asked=plan.plain, purpose=options.purpose, but=given)
+    if options.purpose == "fit":
+        propose_of_doses(findings, columns, when[1])
     names, kinds = final_columns(columns, plan)
     inputs = add_inputs(findings, units, columns, plan)
-    given, until = options.dose_covariates, options.condition_until
-    rule = Rule(options.interpolation, options.impute, options.medians, until, given)
+    rule = Rule(options.interpolation, options.impute, options.medians, until)
 
     def computed(values: np.ndarray) -> np.ndarray:
         return compute(inputs.names, names, plan, values)

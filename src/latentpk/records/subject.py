@@ -17,7 +17,7 @@ Table = TypeVar("Table", "DoseTable", "LevelTable", "OutputTable")
 
 @dataclass(frozen=True, eq=False)
 class DoseTable:
-    """The doses of one subject, ADDL expanded, sorted by time; every field float64, shape (dose,).
+    """The doses of one subject, ADDL expanded, sorted by time; float64, shape (dose,) but `state`.
 
     Attributes:
         time: TIME of the record on the running clock [h]; an absorption lag is not in it.
@@ -32,6 +32,7 @@ class DoseTable:
             which stops at `time`.
         until: From here on [h] the dose contributes nothing (reset, later SS=1); inf is never.
         until_order: Order of the record that cancels it; inf where never.
+        state: The covariates of each dose, internal units, shape (dose, covariate).
     """
 
     time: np.ndarray
@@ -44,6 +45,7 @@ class DoseTable:
     steady: np.ndarray
     until: np.ndarray
     until_order: np.ndarray
+    state: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time)
@@ -207,7 +209,8 @@ class Cohort:
         derive: How covariates were computed, None where none was.
         computed: The same as sentences, one for each such covariate.
         occasional: Whether occasions were looked for, as a model asks whose patients vary so.
-        dose_covariates: Covariates that were read on the records of doses alone.
+        dose_covariates: Columns of `DoseTable.state`, read on the records of doses alone.
+        dose_kinds: Kind of each of them.
     """
 
     subjects: tuple[Subject, ...]
@@ -223,6 +226,7 @@ class Cohort:
     computed: tuple[str, ...] = ()
     occasional: bool = False
     dose_covariates: tuple[str, ...] = ()
+    dose_kinds: tuple[Kind, ...] = ()
 
     def __len__(self) -> int:
         return len(self.subjects)

@@ -130,6 +130,8 @@ def check_alike(pairs: Sequence[Pair]) -> None:
                 f"{first.name} counts doses with salt factor {first.salt_factor:g} and "
                 f"{predictor.name} with {predictor.salt_factor:g}"
             )
+        if predictor.dose_covariates != first.dose_covariates:
+            problems.append(f"{predictor.name} knows doses by other covariates than {first.name}")
         if [s.id for s in cohort] != [s.id for s in whole]:
             problems.append(f"{predictor.name} was given other patients than {first.name}")
         if any(cohort.units.unit(name) != whole.units.unit(name) for name in ("DV", "AMT")):

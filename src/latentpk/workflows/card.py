@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from latentpk import __version__
+from latentpk.inference.initial import absorption_of
 from latentpk.inference.training import TrainingHistory
+from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.user import UserEquations
 from latentpk.library.card import LibraryModel
-from latentpk.models.config import CompartmentConfig, MechanisticConfig, ModelConfig
+from latentpk.models.config import (
+    CompartmentConfig,
+    HybridConfig,
+    MechanisticConfig,
+    ModelConfig,
+)
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.prior import LearnedPrior
@@ -83,11 +91,13 @@ def versions() -> dict[str, str]:
 def reading(cohort: Cohort, config: ModelConfig | DistilledConfig) -> dict[str, Any]:
     """Arguments of `read_nonmem` with which later data are read as the training data were."""
     found: dict[str, Any] = {
-        "units": cohort.units.describe(cohort.covariate_names),
+        "units": cohort.units.describe((*cohort.covariate_names, *cohort.dose_covariates)),
         "covariates": [c.name for c in config.covariates],
         "interpolation": cohort.interpolation,
         "medians": {c.name: c.median for c in config.covariates},
     }
+    if isinstance(config, ModelConfig) and config.dose_covariates:
+        found["dose_covariates"] = [c.name for c in config.dose_covariates]
     return found | ({} if cohort.derive is None else {"derive": cohort.derive.to_dict()})
 
 
@@ -126,6 +136,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         ],
         "decoder": _decoder(model, config),
         "residual error": residual,
+        **_absorption_of_doses(model, config),
         **({"groups of people": _groups(model, config)} if model.groups > 1 else {}),
         "training": {
             "epochs": len(outcome.history.terms),
@@ -135,6 +146,30 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
         "versions": versions(),
         "hashes": {"data": cohort.source_hash},
     }
+
+
+def _absorption_of_doses(
+    model: LatentModel, config: ModelConfig | DistilledConfig
+) -> dict[str, list[dict[str, str]]]:
+    """What each covariate of doses does to absorption; empty where there is none."""
+    if not isinstance(config, ModelConfig) or not config.dose_covariates:
+        return {}
+    named = config.decoder
+    names = ABSORPTION
+    if isinstance(named, CompartmentConfig | HybridConfig):
+        exist = absorption_of(Structure.parse(named.structure))
+        names = tuple(name for name, there in zip(ABSORPTION, exist, strict=True) if there)
+    reference = np.array(model.prior.reference_dose)
+    rows: list[dict[str, str]] = []
+    for place, known in enumerate(config.dose_covariates):
+        for value in known.levels[1:] or (known.high,):
+            state = reference.copy()
+            state[place] = value
+            log = np.asarray(model.prior.own(jnp.asarray(state[None])))[0]
+            factors = dict(zip(ABSORPTION, np.exp(log), strict=True))
+            said = f"{known.name} {value:.4g}, not {known.reference:.4g}"
+            rows.append({"a dose with": said} | {name: f"x {factors[name]:.3g}" for name in names})
+    return {"absorption of doses": rows}
 
 
 def _groups(model: LatentModel, config: ModelConfig | DistilledConfig) -> list[dict[str, Any]]:

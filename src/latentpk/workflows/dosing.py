@@ -128,6 +128,7 @@ def advise(
         "doses given": int(np.sum(posterior.subject.doses.time < answer.start)),
         "doses replaced": int(np.sum(posterior.subject.doses.time >= answer.start)),
         "covariates": _covariates(pairs),
+        **_doses_to_come(predictor, posterior),
         "units": cohort.units.describe(cohort.covariate_names),
         "reading": list(cohort.notices),
         "file sha256": cohort.source_hash,
@@ -245,6 +246,11 @@ def _options(
         usual = duration if given else design.dosing.infusion_least if design else 1.0
         infusions = (0.0 if depot else usual,)
         defaults.append(f"infusions of {infusions[0]:g} h (--infusion)")
+    if predictor.dose_covariates and predictor.coming is None:
+        whose = "the patient's last one" if given else "the model's reference"
+        pairs = zip(predictor.dose_covariates, posterior.said, strict=True)
+        said = ", ".join(f"{name} {value:g}" for name, value in pairs)
+        defaults.append(f"doses with {said}, as {whose} (--dose-covariates)")
     if posterior.model.kappas:
         defaults.append("the regimen in an occasion of its own, of which no level tells")
     practice = Practice(
@@ -257,6 +263,12 @@ def _options(
         vial=None if wish.vial is None else unit * wish.vial,
     )
     return DoseOptions(practice, wish.at, wish.start, depot), defaults
+
+
+def _doses_to_come(predictor: Predictor, posterior: Posterior) -> dict[str, dict[str, float]]:
+    """What is said of the doses that are judged; nothing where the model asks nothing."""
+    said = dict(zip(predictor.dose_covariates, map(float, posterior.said), strict=True))
+    return {"covariates of the doses": said} if said else {}
 
 
 def _begun(posterior: Posterior, answer: Recommendation) -> str:

@@ -64,7 +64,8 @@ def exposures(
         for each subject id, median, mean, lo and hi (5 and 95 %), p (of the range), map, ess,
         verdict and reasons; `models` with each model's own answer and weight; `sequence` with
         the answers after 0, 1, 2, ... levels where asked. A model of several groups of people
-        adds `groups`, the probability of each.
+        adds `groups`, the probability of each; one that knows covariates of doses adds those of
+        the dose that is repeated at steady state, `repeated dose`.
 
     Raises:
         InputError: A cohort of another model, models that cannot be averaged, a window that the
@@ -73,6 +74,11 @@ def exposures(
     check_alike(pairs)
     cohort = pairs[0][1]
     _check(question, [one.model.decoder for one, _ in pairs])
+    if question.at != "ss" and any(one.coming is not None for one, _ in pairs):
+        raise InputError(
+            "Covariates of doses to come are of the dose that is repeated at steady state; before "
+            "it all doses are the file's, which says theirs. Leave out --dose-covariates, or --at."
+        )
     factor = cohort.units.factor("DV") ** question.metric.concentration
     each = question.each_level
     steps = [range(len(s.levels) + 1) if each else (len(s.levels),) for s in cohort]
@@ -87,9 +93,14 @@ def exposures(
         strict=True,
     )
     names = [one.name for one, _ in pairs]
+    said = pairs[0][0].dose_covariates if question.at == "ss" else ()
     found: list[dict[str, Any]] = []
     for few in steps:
-        answers = [_one(names, next(voices), question, factor) for _ in few]
+        heard = [next(voices) for _ in few]
+        state = heard[-1][0].said if said else ()
+        repeated = dict(zip(said, map(float, state), strict=True))
+        whose = {"repeated dose": repeated} if repeated else {}
+        answers = [_one(names, one, question, factor) | whose for one in heard]
         found.append(answers[-1] | ({"sequence": answers} if each else {}))
         if progress is not None:
             progress(len(found), len(cohort), "exposures")

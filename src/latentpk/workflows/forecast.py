@@ -60,6 +60,7 @@ class Judge:
             subject.levels.time,
             subject.renal,
             subject.doses.amount,
+            subject.doses.state,
         )
         first = gate_b(self.domain, *known)
         if first.verdict == "ok":

@@ -35,6 +35,7 @@ class Posterior:
         undecided: Where doses of undecided route went: 0 central, 1 the absorption site.
         gates: The verdicts of gates A, B and C.
         seed: Of the draws.
+        coming: What is said of doses to come, shape (covariate,); None where nobody said it.
     """
 
     model: LatentModel
@@ -43,6 +44,7 @@ class Posterior:
     undecided: float
     gates: tuple[Trust, ...]
     seed: int
+    coming: Float[np.ndarray, " covariate"] | None = None
 
     @property
     def trust(self) -> Trust:
@@ -71,7 +73,17 @@ class Posterior:
         record = jax.tree_util.tree_map(lambda x: x[0], self._record(spare=1))
         eps = with_untold(self.found.eps[0], self.model.dimension(record), self.seed)
         shift = shifts(len(eps), self.seed)
-        return Patient(self.model, record, eps, self.found.weight[0], shift)
+        return Patient(self.model, record, eps, self.found.weight[0], shift, self.said)
+
+    @property
+    def said(self) -> Float[np.ndarray, " covariate"]:
+        """The covariates of doses to come: as given, else the last dose's, else the reference."""
+        doses, prior = self.subject.doses, self.model.prior
+        if self.coming is not None:
+            return self.coming
+        if len(doses) > 0:
+            return doses.state[np.argmax(doses.time)]
+        return np.array(prior.reference_dose)
 
     @property
     def groups(self) -> dict[str, float]:

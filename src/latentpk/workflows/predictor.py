@@ -1,7 +1,7 @@
 """What answers for a patient, trained or published: a posterior, a forecast, three gates."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from latentpk.errors import InputError
+from latentpk.errors import InputError, Problem
 from latentpk.inference.posterior import PosteriorSettings, posteriors, rows
 from latentpk.inference.trust import Domain, Range
 from latentpk.library.card import LibraryModel
@@ -40,12 +40,15 @@ class Predictor:
         model: The latent model.
         reading: Arguments of `read_nonmem` for data it is to answer.
         covariates: Names of its covariates, in order.
+        dose_covariates: What it must know of each dose, in order.
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
         domain: Where it holds.
         salt_factor: Mass of the measured molecule in one unit of dosed mass.
         design: How the drug is usually given; None for a trained model.
         usual_dose: Median dose of the training data [mg]; nan for a published model.
         about: Card and hash, as an answer carries them.
+        coming: What is said of doses to come, in the order of `dose_covariates`; None where it is
+            as of the patient's last dose.
     """
 
     name: str
@@ -57,7 +60,9 @@ class Predictor:
     salt_factor: float = 1.0
     design: Design | None = None
     usual_dose: float = float("nan")
+    dose_covariates: tuple[str, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
+    coming: Float[np.ndarray, " covariate"] | None = None
 
     def posterior(
         self, subject: Subject, *, draws: int = 1024, seed: int = 0, least_ess: float = 0.1
@@ -104,7 +109,9 @@ class Predictor:
                 found = posteriors(self.model, records, settings)
                 for row, i in enumerate(index):
                     gates, one = judge(found, row, block[i]), rows(found, [row])
-                    told[i] = Posterior(self.model, block[i], one, self.undecided, gates, seed)
+                    told[i] = Posterior(
+                        self.model, block[i], one, self.undecided, gates, seed, self.coming
+                    )
             yield from (told[i] for i in range(len(block)))
 
     def flattened(self, weight: float) -> "Predictor":
@@ -131,6 +138,39 @@ class Predictor:
             return self
         about = self.about | {"prior_weight": weight}
         return replace(self, model=self.model.widened(weight**-0.5), about=about)
+
+    def saying(self, values: Mapping[str, float]) -> "Predictor":
+        """The same model, told what holds of doses to come, such as {"FED": 1}.
+
+        Args:
+            values: Of every covariate of doses.
+
+        Raises:
+            InputError: Every name that is unknown or missing, and every value that the model
+                refuses.
+        """
+        known = ", ".join(self.dose_covariates) or "none"
+        rule, where = f"The covariates of doses are {known}", "covariates of doses to come"
+        problems = [
+            Problem(where, f"{name} is not among them", rule, "Leave it out")
+            for name in values
+            if name not in self.dose_covariates
+        ]
+        problems += [
+            Problem(where, f"{name} is missing", rule, "Say all of them")
+            for name in self.dose_covariates
+            if name not in values
+        ]
+        for one in self.domain.doses:
+            low, high = one.hard
+            value = values.get(one.name, low)
+            if not low <= value <= high or (one.code and value % 1 != 0):
+                law = f"{one.name} is {'a code ' * one.code}from {low:g} to {high:g}"
+                problems.append(Problem(where, f"{one.name} is {value:g}", law, "Correct it"))
+        if problems:
+            raise InputError(problems, source=self.name)
+        told = [float(values[name]) for name in self.dose_covariates]
+        return replace(self, coming=np.array(told))
 
     def sequence(
         self, subject: Subject, *, draws: int = 1024, seed: int = 0, least_ess: float = 0.1
@@ -186,6 +226,12 @@ class Predictor:
             raise InputError(
                 f"covariates: {', '.join(cohort.covariate_names) or 'none'} were read. This model "
                 f"needs {', '.join(self.covariates) or 'none'}, in this order. "
+                "Read the table with read_nonmem(data, **model.reading(), purpose='forecast')."
+            )
+        if cohort.dose_covariates != self.dose_covariates:
+            raise InputError(
+                f"covariates of doses: {', '.join(cohort.dose_covariates) or 'none'} were read. "
+                f"This model needs {', '.join(self.dose_covariates) or 'none'}, in this order. "
                 "Read the table with read_nonmem(data, **model.reading(), purpose='forecast')."
             )
 

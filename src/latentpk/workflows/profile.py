@@ -29,6 +29,7 @@ from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.doubts import doubtful_fit
 from latentpk.workflows.mechanism import check_registered, resolved, starting_values
+from latentpk.workflows.of_doses import check_of_doses
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
@@ -191,6 +192,7 @@ class ProfileVAE:
             This object, fitted.
         """
         settings = self.settings
+        check_of_doses(cohort, settings.decoder, settings.structure, settings.route)
         store = Checkpoint(checkpoint, self._identity(cohort))
         ground = make_ground(cohort, settings.residual, settings.seed, settings.initial)
         chosen, told = self._choose(ground, store, progress)
@@ -241,6 +243,7 @@ class ProfileVAE:
         return {
             "data": cohort.source_hash,
             "covariates": list(cohort.covariate_names),
+            "dose_covariates": list(cohort.dose_covariates),
             "interpolation": cohort.interpolation,
             "derive": cohort.derive and cohort.derive.to_dict(),
             "units": cohort.units.to_dict(),
@@ -289,6 +292,7 @@ class ProfileVAE:
         prior = self.model.prior
         typical = np.exp(prior.typical) if isinstance(prior, LearnedPrior) else np.zeros(0)
         derive = parse_derive(self.reading().get("derive"))
+        said = config.dose_covariates if isinstance(config, ModelConfig) else ()
         return Predictor(
             name=name,
             model=replace(self.model, beyond=self.fitted.beyond),
@@ -300,8 +304,10 @@ class ProfileVAE:
                 half_life(self.model, np.asarray(typical)),
                 derive.renal if derive else None,
                 (config.encoder.dose_scale / SPAN, config.encoder.dose_scale * SPAN),
+                tuple(map(seen_range, said)),
             ),
             usual_dose=config.encoder.dose_scale,
+            dose_covariates=tuple(c.name for c in said),
             about=about,
         )
 

@@ -13,7 +13,16 @@ import numpy as np
 from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
 from latentpk.inference.beginning import begin, searchable
-from latentpk.inference.initial import Scales, absent, largest, measure, place, place_at, search
+from latentpk.inference.initial import (
+    Scales,
+    absent,
+    absorption_of,
+    largest,
+    measure,
+    place,
+    place_at,
+    search,
+)
 from latentpk.inference.splitting import divide
 from latentpk.inference.training import Course, Freedom, Trainer, TrainingSettings, train
 from latentpk.kinetics.structure import Structure
@@ -27,7 +36,13 @@ from latentpk.models.record import Record, stack_records, take
 from latentpk.records.subject import Cohort
 from latentpk.views.patient import available
 from latentpk.workflows.mechanism import mechanisms, starting_values
-from latentpk.workflows.setup import HYBRID, covariate_configs, decoder_config, model_config
+from latentpk.workflows.setup import (
+    HYBRID,
+    covariate_configs,
+    decoder_config,
+    dose_covariate_configs,
+    model_config,
+)
 from latentpk.workflows.trials import (
     FOLDS_BELOW,
     FREE,
@@ -80,6 +95,7 @@ class Ground:
         residual: Kind of residual error.
         training: Settings that every program is built with.
         initial: Where parameters of stated equations begin, by name.
+        dose_covariates: What is said of its doses.
     """
 
     cohort: Cohort
@@ -88,6 +104,7 @@ class Ground:
     residual: ResidualKind
     training: TrainingSettings
     initial: Mapping[str, float] = field(default_factory=dict)
+    dose_covariates: tuple[CovariateConfig, ...] = ()
     stacked: dict[str, Record] = field(default_factory=dict)
     families: dict[tuple[str, str, int], Family] = field(default_factory=dict)
     begun: dict[str, np.ndarray] = field(default_factory=dict)
@@ -125,7 +142,14 @@ class Ground:
             both=self.both(route),
             covariates=[c.name for c in self.covariates if c.kind != "categorical"],
         )
-        return model_config(self.covariates, made, self.scales, prior=prior, residual=self.residual)
+        return model_config(
+            self.covariates,
+            made,
+            self.scales,
+            prior=prior,
+            residual=self.residual,
+            dose_covariates=self.dose_covariates,
+        )
 
     def effort(self, config: ModelConfig) -> TrainingSettings:
         """How a model is trained: a course that is followed costs too much for many draws."""
@@ -180,7 +204,7 @@ class Ground:
             model,
             (jnp.asarray(typical), jnp.asarray(factor)),
         )
-        return placed, Freedom(active, network)
+        return placed, Freedom(active, network, absorption_of(structure))
 
 
 def make_ground(
@@ -190,7 +214,8 @@ def make_ground(
     scales = measure(stack_records(cohort.subjects, tight=True))
     training = TrainingSettings(seed=seed)
     covariates = covariate_configs(cohort)
-    return Ground(cohort, covariates, scales, residual, training, initial or {})
+    said = dose_covariate_configs(cohort)
+    return Ground(cohort, covariates, scales, residual, training, initial or {}, said)
 
 
 def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) -> Trial:
@@ -320,8 +345,9 @@ def select(
     """
     subjects = selection.ground.cohort.subjects
     depot = np.concatenate([s.doses.depot for s in subjects])
-    open_route = bool(np.isnan(depot).any()) and route == "auto"
-    fixed: Route = "oral" if route == "oral" else "iv"
+    absorbed = bool(selection.ground.dose_covariates) and route == "auto"
+    open_route = bool(np.isnan(depot).any()) and route == "auto" and not absorbed
+    fixed: Route = "oral" if route == "oral" or absorbed else "iv"
     routes: tuple[Route, ...] = ("iv", "oral") if open_route else (fixed,)
     first_prior: PriorKind = "linear" if prior == "auto" else prior
     if is_system(structure):
@@ -366,7 +392,9 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
     best = max(others, key=lambda trial: gain_of(trial, plain))
     gain = gain_of(best, plain)
     dear = "mechanisms and neural_ode"
-    if ground.records(structure.route).paths.steady:
+    if ground.dose_covariates:
+        why = f"{dear} not tried: they do not follow each dose alone, which has covariates"
+    elif ground.records(structure.route).paths.steady:
         why = f"{dear} not tried: doses at steady state, which they cannot follow"
     elif gain <= GAIN:
         why = f"{dear} not tried: no rival forecasts better by {GAIN:g} standard errors"
@@ -423,15 +451,21 @@ def _structure(
         fraction = "-f" if ground.both(route) else ""
         return Candidate(decoder=f"{compartments}c-{kind}{fraction}", route=route, prior=prior)
 
-    first = [named(1, r) for r in routes] + [named(2, r) for r in routes]
+    # what is said of a dose may change its lag: with it compartments are counted beside a lag
+    said = bool(ground.dose_covariates) and all(ground.oral(r) for r in routes)
+    lag = "-lag" if said else ""
+    first = [named(1, r, lag) for r in routes] + [named(2, r, lag) for r in routes]
     beside = [Candidate(decoder=d, route=routes[0], prior=prior) for d in free]
     trials = selection.attempt(first + (beside if len(routes) == 1 else []))
     few = len(ground.cohort) < FOLDS_BELOW
     best = choose(trials[: len(first)], few=few).candidate
-    pair = selection.decided(named(1, best.route), named(2, best.route))
+    pair = selection.decided(named(1, best.route, lag), named(2, best.route, lag))
     best = choose(pair, few=few).candidate
     size = int(best.decoder[0])
-    further = [named(3, best.route)] if size == 2 else []
+    further = [named(3, best.route, lag)] if size == 2 else []
+    if said:
+        simpler = selection.attempt([named(size, best.route)])
+        return choose([*simpler, selection.trials[best], *selection.attempt(further)]).candidate
     if ground.oral(best.route):
         further.append(named(size, best.route, "-lag"))
     return choose([selection.trials[best], *selection.attempt(further)]).candidate

@@ -43,6 +43,13 @@ def covariate_configs(cohort: Cohort) -> tuple[CovariateConfig, ...]:
     )
 
 
+def dose_covariate_configs(cohort: Cohort) -> tuple[CovariateConfig, ...]:
+    """Describe each covariate of doses by the doses of the cohort."""
+    every = np.concatenate([subject.doses.state for subject in cohort])
+    named = zip(cohort.dose_covariates, cohort.dose_kinds, every.T, strict=True)
+    return tuple(_covariate(name, kind, values, values) for name, kind, values in named)
+
+
 def _covariate(
     name: str, kind: CovariateKind, first: np.ndarray, every: np.ndarray
 ) -> CovariateConfig:
@@ -114,6 +121,7 @@ def model_config(
     *,
     prior: Literal["linear", "multiview"],
     residual: ResidualKind,
+    dose_covariates: tuple[CovariateConfig, ...] = (),
 ) -> ModelConfig:
     """Put a model's configuration together.
 
@@ -123,9 +131,11 @@ def model_config(
         scales: Sizes of the cohort.
         prior: "linear" or "multiview".
         residual: Kind of residual error.
+        dose_covariates: From `dose_covariate_configs`.
     """
     return ModelConfig(
         covariates=covariates,
+        dose_covariates=dose_covariates,
         knowledge=available([c.name for c in covariates]),
         prior=prior,
         decoder=decoder,

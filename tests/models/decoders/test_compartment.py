@@ -1,11 +1,15 @@
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import Doses, Own, Paths
 from latentpk.kinetics.structure import Structure
 from latentpk.models.decoders.compartment import CompartmentDecoder
+from latentpk.models.record import take
 
 DECODER = CompartmentDecoder(Structure.parse("1c-iv"))
 
@@ -51,39 +55,72 @@ def test_a_latent_dimension_is_a_parameter(name):
     assert CompartmentDecoder(structure).latent == len(structure.names)
 
 
-class TestPerDose:
+class TestDosesOfTheirOwn:
     """Two tablets, the second one 1 h later with food: slower, later, less of it."""
 
     DOSES = Doses.of([0.0, 1.0, 0.0], [100.0, 100.0, 0.0], depot=[1.0, 1.0, 0.0])
-    ROWS = np.log([[5.0, 50.0, 2.0, 0.1, 0.9], [5.0, 50.0, 0.3, 0.6, 0.5]])  # cl v1 ka alag f
+    Z = np.log([5.0, 50.0, 2.0, 0.1])  # cl v1 ka alag
+    FED = np.array([0.15, 6.0, 0.6])  # of ka, alag, f
     TIME = jnp.array([0.5, 1.0, 1.4, 2.0, 5.0, 12.0, 30.0])
 
-    def predicted(self, rows, doses=DOSES, change=(0.0, 1.0), *, per_dose=True):
-        decoder = CompartmentDecoder(Structure.parse("1c-oral-lag-f"), per_dose)
+    def predicted(self, z, doses, change=(0.0,), name="1c-oral-lag"):
+        decoder = CompartmentDecoder(Structure.parse(name))
         order, paths = jnp.full(self.TIME.shape, jnp.inf), Paths.of(doses)
-        place = jnp.asarray(rows), jnp.array(change)
-        return decoder.concentration(*place, doses, self.TIME, order, paths=paths)
+        z, change = jnp.atleast_2d(z), jnp.array(change)
+        return np.asarray(decoder.concentration(z, change, doses, self.TIME, order, paths=paths))
 
-    def test_each_dose_keeps_the_absorption_it_began_with(self):
-        alone = [
-            self.predicted(row[None], Doses.of([time], 100.0, depot=1.0), (0.0,))
-            for row, time in zip(self.ROWS, (0.0, 1.0), strict=True)
-        ]
-        np.testing.assert_allclose(self.predicted(self.ROWS), sum(alone), rtol=1e-9, atol=1e-12)
-        shared = self.predicted(self.ROWS, per_dose=False)  # the rest of the first one slows down
-        assert float(jnp.abs(shared / sum(alone) - 1).max()) > 0.05
+    def owned(self):
+        factors = np.stack([np.ones(3), self.FED, np.ones(3)], axis=1)
+        return self.DOSES._replace(own=Own(*map(jnp.asarray, factors)))
+
+    def alone(self, start, *, fed, later=None):
+        """One tablet by scipy; `later` multiplies clearance from 1 h on."""
+        cl, v1, ka, alag = np.exp(self.Z) * (np.r_[1, 1, self.FED[:2]] if fed else 1.0)
+        found = []
+        for time in self.TIME:
+            begin = start + alag
+
+            def slope(now, y, ka=ka):
+                clearance = cl * (later if later is not None and now >= 1 else 1.0)
+                return [-ka * y[0], ka * y[0] - clearance / v1 * y[1]]
+
+            if time <= begin:
+                found.append(0.0)
+                continue
+            stops = sorted({begin, float(time), *([1.0] if begin < 1 < time else [])})
+            y = [100.0 * (self.FED[2] if fed else 1.0), 0.0]
+            for a, b in pairwise(stops):
+                y = solve_ivp(slope, (a, b - 1e-12), y, rtol=1e-10, atol=1e-12).y[:, -1]
+            found.append(y[1] / v1)
+        return np.array(found)
+
+    def test_the_course_is_the_sum_of_courses_with_an_absorption_each(self):
+        found = self.predicted(self.Z, self.owned())
+        truth = self.alone(0.0, fed=False) + self.alone(1.0, fed=True)
+        np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-9)
+        assert np.abs(self.predicted(self.Z, self.DOSES) - found).max() > 0.1
 
     def test_clearance_still_changes_for_all_that_is_in_the_body(self):
-        rows = self.ROWS + np.log([[1.0, 1, 1, 1, 1], [3.0, 1, 1, 1, 1]])
-        alone = []
-        for dose, own in ((0, 0), (1, 1)):
-            held = rows.copy()
-            held[:, 2:] = rows[own, 2:]
-            one = Doses.of([float(dose)], 100.0, depot=1.0)
-            alone.append(self.predicted(held, one, per_dose=False))
-        np.testing.assert_allclose(self.predicted(rows), sum(alone), rtol=1e-9, atol=1e-12)
+        rows = np.stack([self.Z, self.Z + np.log([3.0, 1, 1, 1])])
+        found = self.predicted(rows, self.owned(), (0.0, 1.0))
+        truth = self.alone(0.0, fed=False, later=3.0) + self.alone(1.0, fed=True, later=3.0)
+        np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-9)
 
-    def test_doses_that_are_alike_are_the_plain_decoder(self):
-        rows = np.repeat(self.ROWS[:1], 2, axis=0)
-        plain = self.predicted(rows, per_dose=False)
-        np.testing.assert_allclose(self.predicted(rows), plain, rtol=1e-9, atol=1e-12)
+    def test_pieces_that_are_equal_are_the_closed_form(self):
+        rows = np.stack([self.Z, self.Z])
+        found = self.predicted(rows, self.owned(), (0.0, 1.0))
+        np.testing.assert_allclose(found, self.predicted(self.Z, self.owned()), rtol=1e-9)
+
+    def test_doses_that_differ_by_nothing_are_the_plain_ones(self):
+        one = jnp.ones(3)
+        same = self.DOSES._replace(own=Own(one, one, one))
+        plain = self.predicted(self.Z, self.DOSES)
+        np.testing.assert_allclose(self.predicted(self.Z, same), plain, rtol=1e-12)
+
+    def test_the_share_acts_where_f_is_no_parameter_and_on_no_infusion(self):
+        doses = self.DOSES._replace(depot=jnp.array([0.0, 1.0, 0.0]))
+        half = jnp.full(3, 0.5)
+        less = doses._replace(own=Own(jnp.ones(3), jnp.ones(3), half))
+        whole = [take(doses, np.array([k])) for k in (0, 1)]
+        vein, tablet = (self.predicted(self.Z, one) for one in whole)
+        np.testing.assert_allclose(self.predicted(self.Z, less), vein + tablet / 2, rtol=1e-12)

@@ -17,7 +17,7 @@ from latentpk.workflows.population.fit import (
     fit_structure,
     read_cohort,
 )
-from latentpk.workflows.population.fitted import FittedPopulation, check_keepable
+from latentpk.workflows.population.fitted import FittedPopulation
 from latentpk.workflows.population.outcome import individual_predictions
 from latentpk.workflows.predictor import open_predictor
 from latentpk.workflows.profile import ProfileVAE
@@ -119,12 +119,34 @@ def test_occasions_are_looked_for_where_patients_vary_between_them(tmp_path):
         predictor.check(read_nonmem(table, **unasked, purpose="forecast"))
 
 
-class TestRefused:
-    def test_covariates_of_doses(self):
-        with pytest.raises(InputError, match="FED"):
-            check_keepable(("FED",))
-        check_keepable(())
+def test_covariates_of_doses_are_kept_and_asked_for(tmp_path):
+    doses = pl.col("EVID") == 1
+    table = pl.read_csv(REFERENCE / "popfit_simulated.csv").with_columns(
+        FED=pl.when(doses).then(pl.col("ID") % 2)
+    )
+    settings = PopfitSettings(
+        structure="1c-oral",
+        effects="ka~FED",
+        dose_covariates=("FED",),
+        estimation=EstimationSettings(method="focei", evaluations=0),
+        initial="ka=1.2,cl=3,v=20,ka~FED=1=-0.5",
+    )
+    fit = fit_structure(read_cohort(table, settings), settings, hessian=False)
+    FittedPopulation.of(fit).save(tmp_path / "m")
+    predictor = open_predictor(tmp_path / "m")
+    assert predictor.dose_covariates == ("FED",)
+    assert predictor.reading["dose_covariates"] == ["FED"]
+    cohort = read_nonmem(table, **predictor.reading, purpose="forecast")
+    predictor.check(cohort)
+    posterior = predictor.posterior(cohort[0])
+    np.testing.assert_array_equal(posterior.said, cohort[0].doses.state[-1])
+    assert predictor.model.prior.reference_dose == (0.0,)
+    unasked = read_nonmem(table.drop("FED"), covariates=[], purpose="forecast")
+    with pytest.raises(InputError, match="covariates of doses"):
+        predictor.check(unasked)
 
+
+class TestRefused:
     def test_a_damaged_folder(self, folder, tmp_path):
         broken = tmp_path / "m"
         broken.mkdir()

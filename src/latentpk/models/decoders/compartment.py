@@ -1,9 +1,7 @@
 """z as the logarithms of a compartment model's parameters."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.doses import Doses, Paths
@@ -12,21 +10,19 @@ from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.superposition import auc, concentration
 from latentpk.models.decoders.decoder import Decoder, bounded_exp, piece_at
 
-ABSORPTION = ("ka", "alag", "f")  # parameters that a dose may have of its own
-
 
 class CompartmentDecoder(Decoder):
     r"""theta = exp(z), then the closed form; exact also where covariates change with time.
 
-    Lag and bioavailability of a dose are those at its TIME. With `per_dose` its absorption rate is,
-    too, until all of it is absorbed: a meal acts on the tablet taken with it, and not on what is
-    left of an earlier one. Doses superpose, so that each is followed alone,
+    Lag and bioavailability of a dose are those at its TIME. Where doses differ in their absorption
+    (`Doses.own`) so is its absorption rate, until all of it is absorbed: a meal acts on the tablet
+    taken with it, and not on what is left of an earlier one. Doses superpose, so that each has a
+    unit response of its own,
 
     .. math:: C(t) = \sum_d C_d(t; ka_d, F_d, t_{lag,d})
     """
 
     structure: Structure = eqx.field(static=True)
-    per_dose: bool = eqx.field(static=True, default=False)
 
     @property
     def latent(self) -> int:
@@ -54,17 +50,7 @@ class CompartmentDecoder(Decoder):
             response = self.structure.response(theta[0])
             return concentration(doses, time, order, response=response, paths=paths)
         model = {"structure": self.structure, "change": change, "paths": paths}
-        if not self.per_dose:
-            return piecewise_concentration(doses, time, order, parameters=theta, **model)
-        own = [k for k, name in enumerate(self.structure.names) if name in ABSORPTION]
-        columns = np.array(own, int)
-
-        def alone(dose: Doses, held: Array) -> Array:
-            single = Doses(*(x[None] for x in dose))
-            mine = theta.at[:, columns].set(held)
-            return piecewise_concentration(single, time, order, parameters=mine, **model)
-
-        return jnp.sum(jax.vmap(alone)(doses, theta[piece_at(doses.time, change)][:, columns]), 0)
+        return piecewise_concentration(doses, time, order, parameters=theta, **model)
 
     def auc(
         self,
@@ -89,5 +75,6 @@ class CompartmentDecoder(Decoder):
         if not self.structure.lag:
             return super().corners(z, change, doses)
         lag = bounded_exp(z[:, self.structure.names.index("alag")])[piece_at(doses.time, change)]
+        lag = lag if doses.own is None else lag * doses.own.alag
         entry = doses.time + jnp.where(doses.depot != 0, lag, 0.0)
         return jnp.concatenate([entry, entry + doses.duration])

@@ -100,7 +100,9 @@ def terms_for(
     Raises:
         InputError: Every effect on an unknown parameter, or that the covariate cannot have.
     """
-    names = list(cohort.covariate_names)
+    names = [*cohort.covariate_names, *cohort.dose_covariates]
+    kinds: tuple[Kind, ...] = (*cohort.covariate_kinds, *cohort.dose_kinds)
+    own = len(cohort.covariate_names)
     problems, terms = [], []
     for one in effects:
         where = f"--effects {one.parameter}~{one.covariate}"
@@ -117,9 +119,12 @@ def terms_for(
             problems.append(Problem(where, f"{one.covariate} is not there", rule, mend))
             continue
         place = names.index(one.covariate)
-        values = np.concatenate([subject.covariates[:, place] for subject in cohort])
-        first = np.array([subject.covariates[0, place] for subject in cohort])
-        term = _term(one, cohort.covariate_kinds[place], values, first)
+        if place < own:
+            columns = [subject.covariates[:, place] for subject in cohort]
+        else:
+            columns = [subject.doses.state[:, place - own] for subject in cohort]
+        first = np.array([values[0] for values in columns if values.size])
+        term = _term(one, kinds[place], np.concatenate(columns), first)
         (problems if isinstance(term, Problem) else terms).append(term)
     if problems:
         raise InputError(problems, source="the effects")

@@ -14,12 +14,12 @@ from latentpk.errors import InputError, Problem
 from latentpk.inference.beginning import begin, searchable
 from latentpk.inference.estimation import Estimate, EstimationSettings, estimate
 from latentpk.inference.initial import measure, search
+from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.config import Frozen, ResidualKind
-from latentpk.models.decoders.compartment import ABSORPTION
 from latentpk.models.latent import LatentModel
 from latentpk.models.parameters import form_matrix, read_form
 from latentpk.models.population import PopulationConfig, PopulationPrior, build_population
@@ -131,7 +131,7 @@ def read_cohort(
     keep: dict[str, Any] = {} if settings.error == "lognormal" else {"negative": "keep"}
     return read_nonmem(
         source,
-        covariates=columns,
+        covariates=tuple(name for name in columns if name not in given),
         purpose="fit",
         occasions=() if settings.iov else None,
         dose_covariates=given,
@@ -221,9 +221,9 @@ def _of_doses(
 ) -> tuple[str, ...]:
     """Columns that belong to doses, each with an effect on absorption and on nothing else."""
     where, problems = "dose_covariates", []
-    for name in settings.dose_covariates:
+    for name in dict.fromkeys((*settings.dose_covariates, *cohort.dose_covariates)):
         changed = [one.parameter for one in effects if one.covariate == name]
-        if not changed:
+        if not changed and name in settings.dose_covariates:
             rule, mend = "A covariate of a dose has an effect", f"Add one, such as ka~{name}"
             problems.append(Problem(where, f"{name} has none", rule, mend))
         elif name not in cohort.dose_covariates:
@@ -235,12 +235,12 @@ def _of_doses(
                 rule = f"It changes how a dose is absorbed: {', '.join(ABSORPTION)}"
                 mend = "Leave out the effect, or let it be a covariate of the patient"
                 problems.append(Problem(where, f"{parameter}~{name}", rule, mend))
-    if settings.dose_covariates and not linear:
+    if (settings.dose_covariates or cohort.dose_covariates) and not linear:
         rule, mend = "Doses add up in linear structures alone", "Choose one, or leave it out"
         problems.append(Problem(where, f"structure {settings.structure}", rule, mend))
     if problems:
         raise InputError(problems, source="the effects")
-    return settings.dose_covariates
+    return cohort.dose_covariates
 
 
 def _some(

@@ -20,7 +20,7 @@ from latentpk.workflows.card import versions
 from latentpk.workflows.population.fit import PopulationFit
 from latentpk.workflows.population.outcome import describe
 from latentpk.workflows.predictor import Predictor, half_life
-from latentpk.workflows.setup import covariate_configs, seen_range
+from latentpk.workflows.setup import covariate_configs, dose_covariate_configs, seen_range
 
 KIND, SCHEMA = "population-model", 1
 SPAN = 3.0  # of usual doses about the median of those fitted to
@@ -32,6 +32,7 @@ class Kept(Frozen):
     Attributes:
         config: What the model is made of.
         covariates: What the data held of each.
+        dose_covariates: And of what is said of each dose.
         usual_dose: Median dose of the data [mg].
         undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
         reading: Arguments of `read_nonmem` for data it is to forecast.
@@ -40,6 +41,7 @@ class Kept(Frozen):
 
     config: PopulationConfig
     covariates: tuple[CovariateConfig, ...] = ()
+    dose_covariates: tuple[CovariateConfig, ...] = ()
     usual_dose: float
     undecided: float
     reading: dict[str, Any]
@@ -73,9 +75,8 @@ class FittedPopulation:
             route: What the data were read with.
 
         Raises:
-            InputError: Covariates of doses, which no regimen to come has; no likelihood.
+            InputError: No likelihood.
         """
-        check_keepable(fit.config.dose_covariates)
         found = describe(fit) if found is None else found
         if not np.isfinite(fit.found.minus2):
             raise InputError(
@@ -83,9 +84,9 @@ class FittedPopulation:
                 "starting values (--initial) near the data."
             )
         cohort, config = fit.cohort, fit.config
-        covariates = covariate_configs(cohort)
+        covariates, said = covariate_configs(cohort), dose_covariate_configs(cohort)
         reading: dict[str, Any] = {
-            "units": cohort.units.describe(cohort.covariate_names),
+            "units": cohort.units.describe((*cohort.covariate_names, *cohort.dose_covariates)),
             "covariates": list(cohort.covariate_names),
             "interpolation": cohort.interpolation,
             "medians": {known.name: known.median for known in covariates},
@@ -95,11 +96,14 @@ class FittedPopulation:
             reading["negative"] = "keep"  # as they were fitted to
         if route != "auto":
             reading["route"] = route
+        if said:
+            reading["dose_covariates"] = [known.name for known in said]
         return FittedPopulation(
             fit.model,
             Kept(
                 config=config,
                 covariates=covariates,
+                dose_covariates=said,
                 usual_dose=float(measure(fit.records).dose),
                 undecided=float("ka" in config.names or not config.linear),
                 reading=reading,
@@ -126,8 +130,10 @@ class FittedPopulation:
                 tuple(map(seen_range, kept.covariates)),
                 half_life(self.model, typical),
                 usual=(kept.usual_dose / SPAN, kept.usual_dose * SPAN),
+                doses=tuple(map(seen_range, kept.dose_covariates)),
             ),
             usual_dose=kept.usual_dose,
+            dose_covariates=tuple(known.name for known in kept.dose_covariates),
             about={
                 "name": name,
                 "citation": "fitted by latentpk popfit",
@@ -159,20 +165,6 @@ class FittedPopulation:
         card = kept.card | {"hashes": {**kept.card.get("hashes", {}), "model": bundle.seal}}
         model = from_arrays(kept.config, bundle.arrays)
         return FittedPopulation(model, kept.model_copy(update={"card": card}))
-
-
-def check_keepable(dose_covariates: tuple[str, ...]) -> None:
-    """Refuse what could not answer for doses to come, before it is fitted.
-
-    Raises:
-        InputError: Covariates of doses.
-    """
-    if dose_covariates:
-        raise InputError(
-            f"A model with covariates of doses ({', '.join(dose_covariates)}) cannot be kept: "
-            "nothing says what those of the doses to come are. Leave out --dose-covariates, or "
-            "--model."
-        )
 
 
 def _card(
