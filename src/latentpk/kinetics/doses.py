@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 import latentpk.precision  # noqa: F401  (x64 before any array)
+from latentpk.errors import InputError
 
 Values = ArrayLike | Sequence[float]
 
@@ -130,4 +131,17 @@ class Paths:
             release=bool((given & depot & slow).any()),
             overlap=bool((given & repeated & longer).any()),
             reset=bool((given & np.isfinite(np.asarray(doses.until))).any()),
+        )
+
+
+def refuse_steady(paths: Paths) -> None:
+    """Refuse doses at steady state, where courses are followed from an empty body.
+
+    Raises:
+        InputError: There are some.
+    """
+    if paths.steady:
+        raise InputError(
+            "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
+            "doses that led there, for instance with ADDL and II, and leave SS at 0."
         )

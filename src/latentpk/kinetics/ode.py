@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from latentpk.errors import InputError
 from latentpk.kinetics.compartmental import Compartmental, compartmental_step
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import Doses, Paths, refuse_steady
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
@@ -189,11 +188,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
         >>> course(bolus, jnp.array([0.5]), **model).concentration.round(6)
         Array([19.840128], dtype=float64)
     """
-    if paths.steady:
-        raise InputError(
-            "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
-            "doses that led there, for instance with ADDL and II, and leave SS at 0."
-        )
+    refuse_steady(paths)
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = _planned(doses, time, latest, _Setting(system, pieces, paths, windows, area))
     end = jnp.max(time)
