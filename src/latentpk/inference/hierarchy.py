@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from latentpk.inference.modes import Modes, find_modes, starts
-from latentpk.inference.posterior import in_blocks
+from latentpk.inference.posterior import Progress, in_blocks
 from latentpk.inference.splitting import Told, told
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
@@ -56,18 +56,22 @@ class Place:
     within: Float[np.ndarray, "latent latent"]
 
 
-def told_of(model: LatentModel, records: Record, *, axes: int = 0) -> tuple[Told, float]:
+def told_of(
+    model: LatentModel, records: Record, progress: Progress | None = None
+) -> tuple[Told, float]:
     """What each subject's levels say of z around its best mode.
 
     Args:
         model: With a prior of one group and no covariate effects.
         records: Stacked records.
-        axes: How many axes of eps are starts, too.
+        progress: Called with (done, total, label).
 
     Returns:
         The quadratics in z, and the evidence of all levels by Laplace's formula [nats].
     """
-    found: Modes = in_blocks(lambda block: _modes(model, block, axes), records, None, "modes")
+    found: Modes = in_blocks(
+        lambda block: _modes(model, block), records, progress, "what each subject's levels say"
+    )
     known = told(np.asarray(found.eps)[:, 0], np.asarray(found.precision)[:, 0])
     chol = np.asarray(model.prior.chol())
     root = np.linalg.inv(chol)
@@ -84,10 +88,10 @@ def _first(records: Record) -> Record:
 
 
 @eqx.filter_jit
-def _modes(model: LatentModel, records: Record, axes: int) -> Modes:
+def _modes(model: LatentModel, records: Record) -> Modes:
     def one(record: Record) -> Modes:
         location = model.location(record)
-        return find_modes(model, record, location, starts(model.encode(record).mean, axes))
+        return find_modes(model, record, location, starts(model.encode(record).mean, 0))
 
     return jax.lax.map(one, records, batch_size=TOGETHER)
 

@@ -105,3 +105,16 @@ def test_what_moves_is_put_back_where_it_was(begun):
     )
     assert all(jax.tree_util.tree_leaves(same))
     assert with_study(begun, study_of(begun)).effects == begun.effects
+
+
+def test_undecided_doses_go_where_decided_ones_do(ward):
+    """Beside oral doses, sent into the vein they would be of both routes, which is refused."""
+    from latentpk.workflows.general.tune import _ways
+
+    dose = pl.col("EVID") == 1
+    first = dose & (pl.col("TIME") == 0)
+    boluses = ward.with_columns(RATE=pl.lit(0.0))
+    assert set(_ways(read_nonmem(boluses), "auto")) == {"iv", "oral"}
+    assert set(_ways(read_nonmem(boluses), "oral")) == {"oral"}
+    infused_first = ward.with_columns(RATE=pl.when(first).then("RATE").otherwise(0.0))
+    assert set(_ways(read_nonmem(infused_first), "auto")) == {"iv"}

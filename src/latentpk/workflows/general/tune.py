@@ -89,7 +89,7 @@ def tune(
     scales, covariates = scales_of(cohort), covariate_configs(cohort)
     floors, wide = general.floors_at(scales), general.at(scales, covariates)
     config = config_at(general.config, scales).model_copy(update={"covariates": covariates})
-    chosen, records, found = _placed(wide, floors, cohort, settings.route)
+    chosen, records, found = _placed((wide, floors), cohort, settings.route, progress)
     begun = _lying(wide, found)
     polishing = PolishSettings.of(begun, settings.seed)
     polisher = make_polisher(tuning(begun, floors, settings.drugs), records, polishing)
@@ -104,43 +104,50 @@ def tune(
 
 
 def _placed(
-    wide: LatentModel, floors: Floors, cohort: Cohort, route: str
+    general: tuple[LatentModel, Floors], cohort: Cohort, route: str, progress: Progress | None
 ) -> tuple[Candidate, Record, Place]:
     """Where the study lies, and where its undecided doses go: by the route that explains more."""
-    depot = np.concatenate([subject.doses.depot for subject in cohort])
-    open_route = bool(np.isnan(depot).any()) and route == "auto"
-    routes = ROUTES if open_route else ("oral" if route == "oral" else "iv",)
     tried: list[tuple[float, Candidate, Record, Place]] = []
-    for one in routes:
-        records = stack_records(cohort.subjects, undecided=float(one == "oral"), tight=True)
-        _check(records)
-        found, evidence = _place(wide, floors, records)
+    for one, records in _ways(cohort, route).items():
+        found, evidence = _place(*general, records, progress)
         candidate = Candidate(decoder="neural_ode", route=one)
         tried.append((evidence, candidate, records, found))
     return max(tried, key=lambda item: item[0])[1:]
 
 
-def _check(records: Record) -> None:
-    """Refuse what the general model cannot follow.
+def _ways(cohort: Cohort, route: str) -> dict[Route, Record]:
+    """The records with undecided doses sent each way that the general model can follow.
 
     Raises:
-        InputError: Doses at steady state, or by both routes.
+        InputError: There is none: doses at steady state, or by both routes.
     """
-    refuse_steady(records.paths)
-    if records.paths.depot and records.paths.central:
+    depot = np.concatenate([subject.doses.depot for subject in cohort])
+    undecided = bool(np.isnan(depot).any()) and route == "auto"
+    routes = ROUTES if undecided else ("oral" if route == "oral" else "iv",)
+    ways: dict[Route, Record] = {
+        one: stack_records(cohort.subjects, undecided=float(one == "oral"), tight=True)
+        for one in routes
+    }
+    for records in ways.values():
+        refuse_steady(records.paths)
+    one_route = {k: r for k, r in ways.items() if not (r.paths.depot and r.paths.central)}
+    if not one_route:
         raise InputError(
             f"Doses go into veins and into an absorption site: the {GENERAL} model knows no "
             "bioavailability, since none of the studies it learned from could tell one. Fit from "
             "nothing (without --start-from), or keep the doses of one route."
         )
+    return one_route
 
 
-def _place(wide: LatentModel, floors: Floors, records: Record) -> tuple[Place, float]:
+def _place(
+    wide: LatentModel, floors: Floors, records: Record, progress: Progress | None
+) -> tuple[Place, float]:
     """Read the levels where the study seems to lie, a few times over."""
-    known, evidence = told_of(wide, records)
+    known, evidence = told_of(wide, records, progress)
     found = place_study(known, floors, worth=WORTH)
     for _ in range(PLACINGS - 1):
-        known, evidence = told_of(_lying(wide, found), records)
+        known, evidence = told_of(_lying(wide, found), records, progress)
         found = place_study(known, floors, worth=WORTH)
     return found, evidence
 
