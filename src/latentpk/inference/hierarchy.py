@@ -124,8 +124,10 @@ def place_study(known: Told, floors: Floors, *, worth: float) -> Place:
         worth: As how many subjects the usual covariance of people counts.
     """
     count, within = known.pull.shape[0], floors.within
+    member = np.ones((1, count))
+    middle, spread = _middles(known, member, floors)
     for _ in range(ROUNDS):
-        middle, spread = _middles(known, np.ones((1, count)), replace(floors, within=within))
+        middle, spread = _middles(known, member, replace(floors, within=within))
         shared = (np.repeat(middle, count, axis=0), np.repeat(spread, count, axis=0))
         seen = _within(known, shared, within)
         within = (worth * floors.within + seen) / (worth + count)

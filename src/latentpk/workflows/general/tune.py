@@ -123,7 +123,8 @@ def _ways(cohort: Cohort, route: str) -> dict[Route, Record]:
     """
     depot = np.concatenate([subject.doses.depot for subject in cohort])
     undecided = bool(np.isnan(depot).any()) and route == "auto"
-    routes = ROUTES if undecided else ("oral" if route == "oral" else "iv",)
+    told: Route = "oral" if route == "oral" else "iv"
+    routes = ROUTES if undecided else (told,)
     ways: dict[Route, Record] = {
         one: stack_records(cohort.subjects, undecided=float(one == "oral"), tight=True)
         for one in routes
