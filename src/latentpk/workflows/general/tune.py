@@ -131,7 +131,11 @@ def _ways(cohort: Cohort, route: str) -> dict[Route, Record]:
     }
     for records in ways.values():
         refuse_steady(records.paths)
-    one_route = {k: r for k, r in ways.items() if not (r.paths.depot and r.paths.central)}
+    one_route: dict[Route, Record] = {
+        one: records
+        for one, records in ways.items()
+        if not (records.paths.depot and records.paths.central)
+    }
     if not one_route:
         raise InputError(
             f"Doses go into veins and into an absorption site: the {GENERAL} model knows no "
