@@ -45,6 +45,7 @@ def summary(results: Results) -> str:
             ("complex_profiles", _complex_profiles),
             ("tdm1", _tdm1),
             ("leave_one_out", _leave_one_out),
+            ("general", _general),
             ("nano_tumor", _nano),
         )
         if (found := results(task)) is not None
@@ -121,6 +122,18 @@ def _leave_one_out(found: dict[str, Any]) -> Iterator[Line]:
     for bar in found["bars"]:
         what = f"{bar['data']}, one subject left out: log-RMSE against {bar['what']}"
         yield [what, f"{bar['value']:.3f}", f"<= {bar['at_most']}", _met(bar["met"])]
+
+
+def _general(found: dict[str, Any]) -> Iterator[Line]:
+    pairs = [row for row in found["table"] if "general_minus_this" in row]
+    for method, name in (("auto", "`fit`"), ("neural_ode", "the same field from nothing")):
+        rows = [row["general_minus_this"] for row in pairs if row["method"] == method]
+        if rows:
+            better = sum(row["high"] < 0 for row in rows)
+            worse = sum(row["low"] > 0 for row in rows)
+            said = f"better in {better}, worse in {worse}, within noise in "
+            said += f"{len(rows) - better - worse} of {len(rows)}"
+            yield [f"small studies, begun from the general model, against {name}", said, "", ""]
 
 
 def _nano(found: dict[str, Any]) -> Iterator[Line]:

@@ -193,3 +193,21 @@ def test_clearance_is_computed_for_a_fit(latentpk, tmp_path):
     result = latentpk(*asked, "--renal", "card")
     assert result.exit_code == 2
     assert "no card yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--structure", "2c-iv"),
+        ("--decoder", "kernel"),
+        ("--components", "2"),
+        ("--initial", "cl=5"),
+        ("--renal", "card"),
+    ],
+)
+def test_what_the_general_model_has_decided_is_refused_at_once(latentpk, clinic, tmp_path, options):
+    result = latentpk("fit", clinic, "--start-from", "general", "--out", tmp_path / "m", *options)
+    assert result.exit_code == 2
+    assert options[0] in result.stderr
+    assert latentpk.asked() == {}
+    assert not (tmp_path / "m").exists()

@@ -92,3 +92,20 @@ def test_a_card_says_what_varies_between_occasions(latentpk):
     assert "omega^2 between occasions: cl 0.012769, v1 0.050176 (omega^2 = CV^2" in shown
     assert "in a file without OCC it begins 24, 48, 72, 96 h after the first dose" in shown
     assert "between occasions" not in latentpk("library", "show", "busulfan-paci-2012").stdout
+
+
+def test_the_general_model_is_listed_with_what_to_do_with_it(latentpk):
+    shown = lines(latentpk("library"))
+    place = shown.index("general")
+    assert "latentpk fit DATA.csv --start-from general --out MODEL" in shown[place + 2]
+    assert "training" in latentpk("library", "show", "general").stdout
+
+
+@pytest.mark.parametrize("verb", ["forecast", "simulate"])
+def test_the_general_model_answers_for_no_drug(latentpk, verb, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("ID,TIME,EVID,AMT,DV\n1,0,1,100,\n1,2,0,0,3\n")
+    given = ("general", table) if verb == "forecast" else ("general",)
+    result = latentpk(verb, *given, "--out", tmp_path / "out.csv")
+    assert result.exit_code == 2
+    assert "--start-from general" in " ".join(result.stderr.split())

@@ -104,7 +104,7 @@ def test_simulated_exposures_are_the_linear_ones_far_below_saturation(metric, at
 
 
 SEEN = Experience(
-    amount=(100.0, 300.0), interval=(12.0, 24.0), length=96.0, doses=9, central=True, depot=False
+    amount=(100.0, 300.0), interval=(12.0, 24.0), length=240.0, doses=20, central=True, depot=False
 )
 BEYOND = Beyond(SEEN, Scale(0.5, 0.3, 0.0))
 
@@ -128,7 +128,8 @@ def test_an_exposure_widens_with_the_regimen_alike_by_sums_and_by_courses(metric
             Lines(who, 24.0, 0.0, PRACTICE).of(regimens[0], parse_metric(metric), at).of(regimens)
             for who in (wary(LINEAR), wary(FAR), LINEAR)
         )
-        np.testing.assert_allclose(courses, sums, rtol=5e-3, atol=0.05)
+        # sums are scaled by the factor at the window's end, courses by that of each time
+        np.testing.assert_allclose(courses, sums, rtol=0.03 if metric == "peak" else 0.01)
         if metric.startswith("ft_mic"):
             continue
         sd = np.array(far) * np.sqrt(np.log(2) - TOLERANCE)

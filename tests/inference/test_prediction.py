@@ -6,7 +6,7 @@ import pytest
 from latentpk.inference.posterior import Posteriors
 from latentpk.inference.prediction import predict, resample, shifts, with_untold
 from latentpk.models.beyond import TOLERANCE, Beyond, Experience, Scale
-from latentpk.models.record import Queries
+from latentpk.models.record import Queries, take
 
 TIMES = np.array([0.0, 1.0, 6.0, 20.0])
 DRAWS = 1000
@@ -137,7 +137,8 @@ def test_intervals_widen_beyond_the_doses_trained_on_and_stay_the_same_within_th
     assert wider.lo.min() >= 0
     np.testing.assert_array_equal(wider.ipred[:, 0], predicted.ipred[:, 0])  # nothing jumps
     np.testing.assert_allclose(wider.ipred[:, 1:], predicted.ipred[:, 1:], rtol=0.15)
-    sd = 0.5 * np.sqrt(np.log(2) - TOLERANCE)
+    sd = Beyond(SEEN, Scale(0.5, 0.0, 0.0)).sd(take(ward.doses, 0), TIMES)[1]
+    assert 0 < sd <= 0.5 * np.sqrt(np.log(2) - TOLERANCE)
     before, after = (
         np.log(one.hi[:, 1] / one.lo[:, 1]) / (2 * 1.645) for one in (predicted, wider)
     )

@@ -1,7 +1,7 @@
 """`latentpk fit`: train a model on a population."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,10 @@ from latentpk.cli.options import (
 )
 from latentpk.cli.patients import misnamed, read_for
 from latentpk.errors import ArtifactError, InputError
+from latentpk.library import GENERAL
+
+if TYPE_CHECKING:
+    from latentpk.records.subject import Cohort
 
 
 @reported
@@ -123,12 +127,16 @@ def fit(
 
     With --start-from the source's structure and covariate effects stay; typical values, spread
     and residual error move as far as the local levels insist, and an encoder learns the result.
+    --start-from general begins from what simulated studies of many drugs have in common, for a
+    study of a few patients of a drug that no model is published of; covariates are the study's.
     """
     replaced = check_folder(out)
     groups = parse_components(components)
+    tuned = start_from == GENERAL
     if start_from is not None:
-        _check_options(covariates, dose_covariates, decoder, structure, route, initial, components)
-    elif renal is Renal.CARD:
+        decided = (dose_covariates, decoder, structure, initial, components)
+        _check_options(decided, None if tuned else (covariates, route))
+    if renal is Renal.CARD and (tuned or start_from is None):
         raise InputError("--renal card: a fit has no card yet. Name a formula.")
     computed = derivation(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
@@ -138,7 +146,7 @@ def fit(
         console.say(f"{out} holds a model; it stays until this fit is done, which replaces it")
     partial = out.with_name(f"{out.name}.partial")
     rule: dict[str, Any] = {} if interpolation is None else {"interpolation": interpolation.value}
-    if start_from is not None:
+    if start_from is not None and not tuned:
         options = {"impute": impute.value} if impute else {}
         cohort_of = {"units": units, "derive": computed, **rule, **options}
         _adapt(console, (start_from, data, out), cohort_of, (epochs, seed), partial)
@@ -162,6 +170,9 @@ def fit(
         )
     console.say(f"{data}: {len(cohort)} subjects")
     console.notices(cohort.notices)
+    if tuned:
+        _tune(console, cohort, out, (route, epochs, seed), partial)
+        return
     settings: dict[str, Any] = {"decoder": decoder.value.replace("-", "_"), "structure": structure}
     settings["route"] = route.value
     if groups != 1:
@@ -222,16 +233,39 @@ def _adapt(
     console.say(str(out))
 
 
-def _check_options(
-    covariates: str | None,
-    dose_covariates: str | None,
-    decoder: Decoder,
-    structure: str,
-    route: Route,
-    initial: str | None,
-    components: str,
+def _tune(
+    console: Console,
+    cohort: "Cohort",
+    out: Path,
+    options: tuple[Route, int | None, int],
+    partial: Path,
 ) -> None:
-    """Refuse what the source has decided already, before anything is read."""
+    """Fine-tune the general model on a study, and save it."""
+    from latentpk.workflows.general.tune import TuneSettings, tune
+
+    route, epochs, seed = options
+    settings = TuneSettings(route=route.value, seed=seed)
+    if epochs is not None:
+        settings = settings.model_copy(update={"epochs": epochs})
+    with console.progress() as progress:
+        model = tune(cohort, settings, progress=progress, checkpoint=partial)
+    console.notices(model.notices)
+    model.save(out)
+    console.say(str(out))
+
+
+def _check_options(
+    decided: tuple[str | None, Decoder, str, str | None, str], read: tuple[str | None, Route] | None
+) -> None:
+    """Refuse what the source has decided already, before anything is read.
+
+    Args:
+        decided: Covariates of doses, decoder, structure, initial values and groups that were asked
+            for.
+        read: Covariates and route that were asked for; None where the source leaves them open.
+    """
+    dose_covariates, decoder, structure, initial, components = decided
+    covariates, route = read or (None, Route.AUTO)
     given = {
         "--covariates": covariates is not None,
         "--dose-covariates": dose_covariates is not None,

@@ -59,9 +59,10 @@ def library(
 
 
 def _models() -> list[dict[str, str]]:
+    from latentpk.library import GENERAL
     from latentpk.library.catalog import list_models, read_model
 
-    return [
+    published = [
         {
             "name": model.name,
             "what": f"{model.drug}, {model.population.structure}; needs "
@@ -70,6 +71,13 @@ def _models() -> list[dict[str, str]]:
         }
         for model in map(read_model, list_models())
     ]
+    general = {
+        "name": GENERAL,
+        "what": "no drug's: learned from simulated studies of many drugs",
+        "summary": "Fine-tuned on a study of yours by `latentpk fit DATA.csv --start-from "
+        f"{GENERAL} --out MODEL`; that model answers.",
+    }
+    return [*published, general]
 
 
 def _targets() -> list[dict[str, str]]:

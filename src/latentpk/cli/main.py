@@ -31,7 +31,8 @@ app = typer.Typer(
 SIMULATE = "latentpk simulate vancomycin-goti-2018 --subjects 200 --seed 1 --out clinic.csv"
 FIT = (
     "latentpk fit clinic.csv --out clinic.model --covariates WT,CRCL; "
-    "latentpk fit ten.csv --start-from vancomycin-goti-2018 --out ours.model"
+    "latentpk fit ten.csv --start-from vancomycin-goti-2018 --out ours.model; "
+    "latentpk fit eight.csv --start-from general --out study.model"
 )
 POPFIT = (
     'latentpk popfit clinic.csv --structure 2c-iv --effects "cl~CRCL,v~WT" --out fit.json; '

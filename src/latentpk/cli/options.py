@@ -97,7 +97,8 @@ StartFrom = Annotated[
     typer.Option(
         metavar="MODEL",
         help="Adapt this published model, or this folder made by `distill` or `fit`, to the data: "
-        "its structure and covariates stay.",
+        "its structure and covariates stay. `general` is one of many simulated drugs, from "
+        "which a small study of any drug is fitted.",
         show_default=False,
     ),
 ]

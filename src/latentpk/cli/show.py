@@ -35,7 +35,7 @@ def show(
 
     parse_units(units)
     try:
-        opened = open_model(model, load=_load)
+        opened = open_model(model, load=_load, general=_general)
     except ArtifactError as error:
         raise InputError(str(error)) from error
     if not console.quiet:
@@ -47,6 +47,10 @@ def _card(model: Any) -> Mapping[str, Any]:
 
     if isinstance(model, LibraryModel):
         return published_card(model)
+    from latentpk.workflows.general.model import General
+
+    if isinstance(model, General):
+        return model.card
     return nano_card(model.card) if isinstance(model.card, Mapping) else model.card()
 
 
@@ -150,6 +154,12 @@ def _plain(value: Any) -> str:
     if _is_section(value):
         return "\n".join(_plain(item) for item in value)
     return escape(str(value))
+
+
+def _general() -> Any:
+    from latentpk.workflows.general.model import shipped_general
+
+    return shipped_general()
 
 
 def _load(folder: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 import latentpk.precision  # noqa: F401  (x64 before any array)
+from latentpk.errors import InputError
 
 Values = ArrayLike | Sequence[float]
 
@@ -82,12 +83,8 @@ class Doses(NamedTuple):
         start = start if jnp.issubdtype(start.dtype, jnp.floating) else start.astype(float)
         neutral = {"order": jnp.arange(start.size), "until": jnp.inf}
         values = {"time": start, "amount": amount, **neutral, **fields}
-        return Doses(
-            *(
-                jnp.broadcast_to(jnp.asarray(values.get(name, 0.0), start.dtype), start.shape)
-                for name in NUMBERS
-            )
-        )
+        numbers = (jnp.asarray(values.get(name, 0.0), start.dtype) for name in NUMBERS)
+        return Doses._make([*(jnp.broadcast_to(x, start.shape) for x in numbers), None, None])
 
 
 ABSORPTION = Own._fields  # parameters that a dose may have of its own
@@ -155,4 +152,17 @@ class Paths:
             release=bool((given & depot & slow).any()),
             overlap=bool((given & repeated & longer).any()),
             reset=bool((given & np.isfinite(np.asarray(doses.until))).any()),
+        )
+
+
+def refuse_steady(paths: Paths) -> None:
+    """Refuse doses at steady state, where courses are followed from an empty body.
+
+    Raises:
+        InputError: There are some.
+    """
+    if paths.steady:
+        raise InputError(
+            "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
+            "doses that led there, for instance with ADDL and II, and leave SS at 0."
         )

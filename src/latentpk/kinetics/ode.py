@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from latentpk.errors import InputError
 from latentpk.kinetics.compartmental import Compartmental, compartmental_step
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import Doses, Paths, refuse_steady
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
@@ -189,11 +189,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
         >>> course(bolus, jnp.array([0.5]), **model).concentration.round(6)
         Array([19.840128], dtype=float64)
     """
-    if paths.steady:
-        raise InputError(
-            "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
-            "doses that led there, for instance with ADDL and II, and leave SS at 0."
-        )
+    refuse_steady(paths)
     if doses.own is not None:
         raise InputError(
             "doses that are absorbed each in its own way: here amounts of all doses lie in one "

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from latentpk.errors import ArtifactError, InputError, Problem
+from latentpk.library import GENERAL
 from latentpk.library.card import LibraryModel
 
 _FOLDER = files("latentpk.library").joinpath("models")
@@ -56,7 +57,12 @@ def read_model(name: str) -> LibraryModel:
     return model
 
 
-def open_model(source: str | Path, *, load: Callable[[Path], Any] | None = None) -> Any:
+def open_model(
+    source: str | Path,
+    *,
+    load: Callable[[Path], Any] | None = None,
+    general: Callable[[], Any] | None = None,
+) -> Any:
     """Open a model by library name or folder: the only place that resolves either.
 
     A folder on disk wins only where the text is a path ("./theophylline") or no published model
@@ -65,13 +71,19 @@ def open_model(source: str | Path, *, load: Callable[[Path], Any] | None = None)
     Args:
         source: A library name such as "theophylline", or a folder made by `latentpk fit`.
         load: How a folder becomes a trained model; without it folders are refused.
+        general: How the general model is read; without it that name is refused.
 
     Returns:
-        A `LibraryModel`, or what `load` gives for a folder.
+        A `LibraryModel`, or what `load` gives for a folder, or `general` for the general model.
 
     Raises:
-        InputError: Neither a library name nor a folder.
+        InputError: Neither a library name nor a folder, or the general model where a drug's is
+            needed.
     """
+    if source == GENERAL:
+        if general is None:
+            raise InputError([_UNTUNED], source="the model")
+        return general()
     if isinstance(source, str) and source in list_models():
         return read_model(source)
     folder = Path(source)
@@ -90,6 +102,14 @@ def open_model(source: str | Path, *, load: Callable[[Path], Any] | None = None)
             source="the model",
         )
     return load(folder)
+
+
+_UNTUNED = Problem(
+    f"model {GENERAL}",
+    "a model of many drugs, and of none",
+    "It answers for a drug once it was fine-tuned on some of its patients",
+    f"Write `latentpk fit DATA.csv --start-from {GENERAL} --out MODEL`, and use that model",
+)
 
 
 def _unknown(name: str) -> Problem:

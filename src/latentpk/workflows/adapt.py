@@ -28,6 +28,7 @@ from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.predictor import Predictor, published_predictor
 from latentpk.workflows.profile import Fitted, ProfileSettings, ProfileVAE
 from latentpk.workflows.selection import Candidate, folds
+from latentpk.workflows.stages import ascend
 from latentpk.workflows.teaching import redrawn, scattered, teaching_cohort
 
 Progress = Callable[[int, int, str], None]
@@ -137,7 +138,7 @@ def adapt(
     records = stack_records(subjects, undecided=source.predictor.undecided, tight=True)
     moving = departing(source.model, settings.sites)
     polisher = make_polisher(moving, records, ascent(len(subjects), settings.seed))
-    state = _ascend(polisher, store, progress)
+    state = ascend(polisher, store, progress, "adapting the population")
     gains = _held_out(source.model, polisher, records, (store, settings.seed), progress)
     adapted = polisher.finish(state)
     local = Local(
@@ -172,20 +173,6 @@ def _identity(source: Source, cohort: Cohort, settings: AdaptSettings) -> dict[s
         "settings": settings.model_dump(mode="json"),
         "versions": versions(),
     }
-
-
-def _ascend(polisher: Polisher, store: Checkpoint, progress: Progress | None) -> Any:
-    """All local subjects together."""
-    state = polisher.start if store.polished is None else store.polished
-    total = polisher.settings.rounds
-    if progress is not None:
-        progress(store.rounds, total, "adapting the population")
-    for done in range(store.rounds, total):
-        state = polisher.run_round(state, done)
-        store.keep_round(state, done + 1)
-        if progress is not None:
-            progress(done + 1, total, "adapting the population")
-    return state
 
 
 def _held_out(

@@ -24,17 +24,17 @@ class Kept(Frozen):
 
 
 class Origin(Frozen):
-    """The model that another was distilled or adapted from.
+    """The model that another was distilled, adapted or fine-tuned from.
 
     Attributes:
-        how: "distilled", or "adapted" to local data.
+        how: "distilled", "adapted" to local data, or "fine-tuned" on a small study.
         source: What the user called the source.
         sha256: Of the source.
         published: The published model at the root, None where there is none: its covariate
             ranges, salt factor, renal function and design hold for what comes of it.
     """
 
-    how: Literal["distilled", "adapted"]
+    how: Literal["distilled", "adapted", "fine-tuned"]
     source: str
     sha256: str
     published: LibraryModel | None = None

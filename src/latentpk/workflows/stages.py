@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from latentpk.inference.polish import PolishSettings, make_polisher
+from latentpk.inference.polish import Polisher, PolishSettings, make_polisher
 from latentpk.inference.splitting import divide
 from latentpk.inference.training import (
     Course,
@@ -82,15 +82,31 @@ def polish(
         store: Keeps what is unfinished.
         progress: Called with (done, total, label).
     """
-    settings = PolishSettings.of(model, seed)
-    polisher = make_polisher(model, records, settings)
+    polisher = make_polisher(model, records, PolishSettings.of(model, seed))
+    return polisher.finish(ascend(polisher, store, progress, "polishing the population"))
+
+
+def ascend(
+    polisher: Polisher, store: Checkpoint, progress: Progress | None, label: str
+) -> TrainingState:
+    """Every round of a polisher that is still to do.
+
+    Args:
+        polisher: What moves, and on whom.
+        store: Keeps what is unfinished.
+        progress: Called with (done, total, label).
+        label: What this is.
+
+    Returns:
+        Where it ended.
+    """
     state = polisher.start if store.polished is None else store.polished
     total = polisher.settings.rounds
     if progress is not None:
-        progress(store.rounds, total, "polishing the population")
+        progress(store.rounds, total, label)
     for done in range(store.rounds, total):
         state = polisher.run_round(state, done)
         store.keep_round(state, done + 1)
         if progress is not None:
-            progress(done + 1, total, "polishing the population")
-    return polisher.finish(state)
+            progress(done + 1, total, label)
+    return state

@@ -1,0 +1,1 @@
+"""One model of many drugs: simulated, trained once, and fine-tuned on a small study."""
