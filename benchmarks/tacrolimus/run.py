@@ -49,7 +49,7 @@ def people(rng: np.random.Generator) -> dict[str, Floats]:
     sex = rng.integers(0, 2, PATIENTS).astype(float)
     ethnicity = rng.choice(5, PATIENTS, p=(0.5, 0.2, 0.12, 0.13, 0.05))
     protein = near(z[0], 0.4)  # albumin goes with hemoglobin
-    return {
+    known = {
         "CYP3A5": (rng.random(PATIENTS) < np.array(CARRIERS)[ethnicity]).astype(float),
         "AGE": np.clip(np.round(52 + 13 * z[1]), 18, 80),
         "ALB": np.clip(np.round(40 + 5 * protein, 1), 20, 55),
@@ -66,6 +66,7 @@ def people(rng: np.random.Generator) -> dict[str, Floats]:
         "POD": np.round(7 + 360 * rng.random(PATIENTS)),
         "CYP3A4": (rng.random(PATIENTS) < 0.1).astype(float),
     }
+    return {name: np.asarray(values, np.float64) for name, values in known.items()}
 
 
 def levels(known: dict[str, Floats], design: str, rng: np.random.Generator) -> list[Floats]:
