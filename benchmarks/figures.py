@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.figures_population import complexity, covariates, mixture, population
+from benchmarks.figures_population import complexity, covariates, mixture, population, tacrolimus
 from benchmarks.figures_profiles import complex_profiles, general, leave_one_out, tdm1
 from benchmarks.markdown import cells_done, table
 
@@ -51,6 +51,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("start_from", _start_from),
             ("population", population),
             ("covariates", covariates),
+            ("tacrolimus", tacrolimus),
             ("mixture", mixture),
             ("complexity", complexity),
             ("complex_profiles", complex_profiles),

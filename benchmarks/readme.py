@@ -40,6 +40,7 @@ def summary(results: Results) -> str:
             ("dosing_speed", _dosing_speed),
             ("population", _population),
             ("covariates", _covariates),
+            ("tacrolimus", _tacrolimus),
             ("mixture", _mixture),
             ("complexity", _complexity),
             ("complex_profiles", _complex_profiles),
@@ -72,6 +73,11 @@ def _population(found: dict[str, Any]) -> Iterator[Line]:
 def _covariates(found: dict[str, Any]) -> Iterator[Line]:
     for bar in found["bars"]:
         yield [f"covariates, {bar['what']}", f"{bar['measured']}", bar["bar"], _met(bar["met"])]
+
+
+def _tacrolimus(found: dict[str, Any]) -> Iterator[Line]:
+    for bar in found["bars"]:
+        yield [f"tacrolimus, {bar['what']}", bar["measured"], bar["bar"], _met(bar["met"])]
 
 
 def _mixture(found: dict[str, Any]) -> Iterator[Line]:

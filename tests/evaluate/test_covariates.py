@@ -1,8 +1,10 @@
 """Which covariates act, as chance allows."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from latentpk.evaluate.covariates import choose, selection_probabilities
+from latentpk.evaluate.covariates import NEAR, choose, rivals, selection_probabilities
 
 
 def test_what_acts_is_found_in_its_shape_and_nothing_else(problem):
@@ -28,3 +30,18 @@ def test_shapes_are_told_apart_where_they_differ(make):
 def test_where_nothing_acts_something_is_found_as_often_as_was_allowed(make):
     found = [bool(choose(make(40, 100 + k), permutations=100).fit.chosen) for k in range(60)]
     assert 0 < np.mean(found) <= 0.22  # 0.1, with three standard errors of sixty data sets
+
+
+def test_a_covariate_that_does_nearly_as_well_is_named_and_no_other(make):
+    """An age that all but is weight does as well, and is told; one of its own is not."""
+    apart = make(120, 7, [(0, lambda x: 0.75 * np.log(x["WT"] / 70))], 400.0)
+    fit = choose(apart).fit
+    assert rivals(apart, fit, fit.chosen[0]) == {}
+    design, weight = apart.design.copy(), apart.design[:, 0]
+    age = weight + 0.05 * weight.std() * np.random.default_rng(1).normal(size=120)
+    design[:, 3:6] = np.stack([age, age / age.std(), age / age.std()], axis=1)
+    twins = replace(apart, design=design)
+    fit = choose(twins).fit
+    near = rivals(twins, fit, fit.chosen[0])
+    assert set(near) == {"WT", "AGE"} - {fit.chosen[0].covariate}
+    assert max(near.values()) < NEAR

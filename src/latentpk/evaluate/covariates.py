@@ -17,6 +17,7 @@ Progress = Callable[[int, int, str], None]
 STAY = 0.8  # share of the threshold that keeps an effect that has entered
 UNUSUAL = 1.4  # of -2 log L that another shape must bring: a power is twice as likely beforehand
 SOME = 1e-6  # of -2 log L, less than which is nothing
+NEAR = 6.0  # of -2 log L by which an effect may be worse and still be the true one: odds of 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,34 @@ def _exchange(problem: Problem, fit: Regression) -> Regression:
                 fit, better = best, True
                 break
     return fit
+
+
+def rivals(problem: Problem, fit: Regression, one: Candidate) -> dict[str, float]:
+    """Covariates that do nearly as well in the place of a chosen one.
+
+    Args:
+        problem: Patients and candidates.
+        fit: The chosen effects, fitted.
+        one: Of these.
+
+    Returns:
+        By covariate: how much -2 log L rises when it acts instead, where that is less than NEAR;
+        below 0 where it would be better in a shape that is not usual.
+    """
+    base = _leave_out(problem, fit, one)
+    scores = dict(zip(problem.candidates, problem.scores(base), strict=True))
+    acting = {other.covariate for other in fit.chosen if other.parameter == one.parameter}
+    best: dict[str, Candidate] = {}
+    for other in problem.candidates:
+        if other.parameter == one.parameter and other.covariate not in acting:
+            held = best.setdefault(other.covariate, other)
+            best[other.covariate] = max(held, other, key=lambda found: scores[found])
+    likeliest = sorted(best.values(), key=lambda other: -scores[other] * len(other.columns))[:3]
+    rises = {
+        other.covariate: problem.fit((*base.chosen, other), base).minus2 - fit.minus2
+        for other in likeliest
+    }
+    return {name: rise for name, rise in rises.items() if rise < NEAR}
 
 
 def _cost(fit: Regression) -> float:

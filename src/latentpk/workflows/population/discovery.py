@@ -14,7 +14,7 @@ from pydantic import Field
 
 from latentpk.errors import InputError
 from latentpk.errors import Problem as Wrong
-from latentpk.evaluate.covariates import Choice, choose, selection_probabilities
+from latentpk.evaluate.covariates import NEAR, Choice, choose, rivals, selection_probabilities
 from latentpk.evaluate.effects import Candidate, Problem, Summaries
 from latentpk.inference.marginal import expected_curvature
 from latentpk.models.config import Frozen
@@ -252,6 +252,7 @@ def told(found: Discovery) -> dict[str, Any]:
             "rise_without": gain,
             "probability": found.probability.get(one.place),
             "hardly_told_from": _collinear(found, one.covariate),
+            "nearly_as_likely": rivals(found.problem, found.choice.fit, one),
         }
         for one, gain in zip(found.choice.fit.chosen, found.choice.gains, strict=True)
     ]
@@ -307,5 +308,13 @@ def _warnings(found: Discovery) -> list[str]:
             said.append(
                 f"{one.covariate} goes with {', '.join(others)} (rank correlation from "
                 f"{TOGETHER:g} on): the data can hardly tell which of them acts."
+            )
+        near = rivals(found.problem, found.choice.fit, one)
+        others = sorted(set(near) - set(others))
+        if others:
+            said.append(
+                f"{one.covariate} on {found.directions[one.parameter]}: with {', '.join(others)} "
+                f"in its place -2 log likelihood is less than {NEAR:g} higher, so that the data "
+                "can hardly tell which of them acts."
             )
     return said

@@ -1,0 +1,1 @@
+"""T-DM1, simulated: later cycles of unseen patients from their first."""
