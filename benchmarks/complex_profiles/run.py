@@ -1,5 +1,6 @@
 """Profiles beyond compartments: python -m benchmarks.complex_profiles.run --help."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -124,23 +125,70 @@ def _costs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: one[key] for key in keys if key in one} for one in results]
 
 
+Rows = list[dict[str, Any]]
+
+
+def carried(before: dict[str, Any], table: Rows, costs: Rows) -> tuple[Rows, Rows]:
+    """What results.json held of cells that are not here any more, put beside what is.
+
+    The files of cells are large and not kept with the sources, so a figure outlives its cell. A row
+    of new cells takes the place of one of fewer or as many seeds.
+
+    Args:
+        before: The results.json there was; empty where there was none, or of another protocol.
+        table: The rows of the cells that are here.
+        costs: What these cost.
+
+    Returns:
+        Rows and costs of both, old ones marked `carried`.
+    """
+    if before.get("protocol") != PROTOCOL:
+        return table, costs
+
+    def place(row: dict[str, Any]) -> tuple[str, ...]:
+        return row["cohort"], row["method"], row["regimen"]
+
+    new = {place(row): row for row in table}
+    old = {place(row): {**row, "carried": True} for row in before["table"]}
+    kept = {at: row for at, row in old.items() if not _replaces(new.get(at), row)}
+    # one method's score is of both regimens' cells, so what it cost goes with it
+    both = {(cost["cohort"], cost["method"], cost["seed"]): cost for cost in before["costs"]}
+    both |= {(cost["cohort"], cost["method"], cost["seed"]): cost for cost in costs}
+    return [*(new | kept).values()], [*both.values()]
+
+
+def _replaces(new: dict[str, Any] | None, old: dict[str, Any]) -> bool:
+    return new is not None and len(new["seeds"]) >= len(old["seeds"])
+
+
+def _before(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def main() -> None:
     """Run the chosen cells and write results.json from every finished one."""
     choice = command.parse(__doc__ or "")
     outcome = run_cells(plan(), work, ledger=LEDGER, choice=choice)
     results = outcome.results()
-    table = rows(collect(results))
+    before = _before(FOLDER / "results.json")
+    table, costs = carried(before, rows(collect(results)), _costs(results))
+    head = outcome.head()
+    head |= {
+        "cells_done": len(costs),
+        "cells_carried": len(costs) - len(results),
+        "commits": sorted({*head["commits"], *before.get("commits", [])}),
+    }
     write_json(
         FOLDER / "results.json",
         {
             "task": "complex_profiles",
-            **outcome.head(),
+            **head,
             "protocol": PROTOCOL,
             "machine": machine.describe(),
             "cohorts": [population.name for population in COMPLEX],
             "table": table,
             "bars": bars(table),
-            "costs": _costs(results),
+            "costs": costs,
         },
     )
     for row in table:
