@@ -131,8 +131,8 @@ def assemble(cohort, structure, typical, spread, *, error, free=False):
     from latentpk.models.decoders.decoder import Decoder
     from latentpk.models.latent import build
     from latentpk.workflows.card import reading
+    from latentpk.workflows.ground import make_ground
     from latentpk.workflows.profile import Fitted
-    from latentpk.workflows.selection import make_ground
     from latentpk.workflows.trials import Candidate
 
     class Free(Decoder):

@@ -15,7 +15,7 @@ from latentpk.inference.training import TrainingHistory, begin_at
 from latentpk.models.bundle import to_arrays
 from latentpk.workflows import checkpoint
 from latentpk.workflows.checkpoint import Checkpoint
-from latentpk.workflows.selection import Candidate, Trial
+from latentpk.workflows.trials import Candidate, Trial
 
 IDENTITY = {"data": "abc", "settings": {"seed": 1}, "versions": {"jax": "1"}}
 TRIAL = Trial(candidate=Candidate(decoder="1c-iv", route="iv"), scores=(-1.25, 0.1))

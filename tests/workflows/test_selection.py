@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from latentpk import ProfileVAE, read_nonmem
-from latentpk.inference.polish import PolishSettings
-from latentpk.models.latent import build
 from latentpk.workflows import selection
-from latentpk.workflows.selection import Selection, folds, make_ground
+from latentpk.workflows.ground import make_ground
+from latentpk.workflows.selection import Selection
 from latentpk.workflows.simulate import simulate
-from latentpk.workflows.trials import Candidate, Trial
+from latentpk.workflows.trials import Candidate, Trial, folds
 
 
 class TestFolds:
@@ -152,16 +151,6 @@ class TestSearch:
         cohort = read_nonmem(table.with_columns(SS=given, II=12.0 * given))
         _, tried = decide(cohort, like("kernel"), prior="linear")
         assert not {"neural_ode", "1c-mm-iv"} & {c.decoder for c in tried}
-
-    def test_a_followed_decoder_is_trained_and_polished_on_fewer_courses(self, infused):
-        ground = make_ground(infused, "combined2", 0)
-        configs = [ground.config(name, "iv", "linear") for name in ("kernel", "neural_ode")]
-        samples = [ground.effort(config).samples for config in configs]
-        assert samples[1] < samples[0] == ground.training.samples
-        polish = [PolishSettings.of(build(config), seed=3) for config in configs]
-        assert polish[0] == PolishSettings(seed=3)
-        courses = [p.rounds * p.epochs * p.draws for p in polish]
-        assert courses[1] < 0.2 * courses[0]
 
     def test_few_subjects_teach_neither_hybrid_nor_field(self, decide, open_route):
         _, tried = decide(open_route, like("kernel"), prior="linear")

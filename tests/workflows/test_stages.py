@@ -15,9 +15,11 @@ from latentpk.errors import InputError
 from latentpk.models.bundle import to_arrays
 from latentpk.workflows import checkpoint, selection
 from latentpk.workflows.exposure import Question, exposures
-from latentpk.workflows.selection import Candidate, make_ground, try_candidate
+from latentpk.workflows.ground import make_ground
+from latentpk.workflows.selection import try_candidate
 from latentpk.workflows.stages import largest_first
 from latentpk.workflows.teaching import redrawn
+from latentpk.workflows.trials import Candidate
 
 SLOWER, SHARE = 0.2, 0.3
 OPTIONS = {"decoder": "compartment", "structure": "1c-iv", "prior": "linear", "epochs": 60}

@@ -27,9 +27,9 @@ from latentpk.workflows.distill import EPOCHS, distilled_config, encoder_trainin
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.predictor import Predictor, published_predictor
 from latentpk.workflows.profile import Fitted, ProfileSettings, ProfileVAE
-from latentpk.workflows.selection import Candidate, folds
 from latentpk.workflows.stages import ascend
 from latentpk.workflows.teaching import redrawn, scattered, teaching_cohort
+from latentpk.workflows.trials import Candidate, folds
 
 Progress = Callable[[int, int, str], None]
 TUNING = 30  # epochs of an encoder whose patients can only be copies of the local ones

@@ -11,7 +11,7 @@ from latentpk.errors import ArtifactError
 from latentpk.inference.elbo import ElboTerms
 from latentpk.inference.training import TrainingHistory, TrainingState
 from latentpk.storage import read_bundle, remove_bundle, write_bundle
-from latentpk.workflows.selection import Trial
+from latentpk.workflows.trials import Trial
 
 KIND, SCHEMA = "fit-in-progress", 1
 EVERY = 5.0  # seconds between checkpoints

@@ -28,12 +28,13 @@ from latentpk.storage import read_bundle, write_bundle
 from latentpk.workflows.card import Outcome, card, reading, versions
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.doubts import doubtful_fit
+from latentpk.workflows.ground import Ground, make_ground
 from latentpk.workflows.mechanism import check_registered, resolved, starting_values
 from latentpk.workflows.of_doses import check_of_doses
 from latentpk.workflows.origin import Kept, Origin
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor, half_life, published_predictor
-from latentpk.workflows.selection import Ground, Selection, make_ground, select
+from latentpk.workflows.selection import Selection, select
 from latentpk.workflows.setup import seen_range
 from latentpk.workflows.stages import largest_first, polish, train_groups
 from latentpk.workflows.trials import FREE, Candidate
