@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from latentpk.dosing.exposure import (
-    Patient,
     Window,
     areas,
     at_steady_state,
@@ -12,6 +11,7 @@ from latentpk.dosing.exposure import (
     steady,
 )
 from latentpk.dosing.metric import Metric, parse_metric
+from latentpk.dosing.patient import Patient
 
 
 def parameters(patient):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from latentpk.dosing.exposure import Patient
 from latentpk.dosing.judge import DoseOptions
 from latentpk.dosing.lines import Lines
 from latentpk.dosing.metric import Metric, parse_metric
+from latentpk.dosing.patient import Patient
 from latentpk.dosing.recommend import recommend
 from latentpk.dosing.regimen import Practice, Regimen
 from latentpk.dosing.settling import settle

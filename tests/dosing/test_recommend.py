@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tests.dosing.conftest import GOLDEN
 
-from latentpk.dosing.exposure import Mixture
 from latentpk.dosing.history import due, usual_interval
 from latentpk.dosing.judge import DoseOptions
+from latentpk.dosing.patient import Mixture
 from latentpk.dosing.recommend import recommend
 from latentpk.dosing.regimen import Practice
 from latentpk.dosing.target import parse_target

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from latentpk.dosing.exposure import Patient, areas
+from latentpk.dosing.exposure import areas
 from latentpk.dosing.metric import parse_metric
+from latentpk.dosing.patient import Patient
 from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError
 from latentpk.inference.posterior import PosteriorSettings, posteriors

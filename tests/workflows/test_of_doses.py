@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from latentpk import ProfileVAE, read_nonmem
-from latentpk.dosing.exposure import Patient, areas, steady
+from latentpk.dosing.exposure import areas, steady
 from latentpk.dosing.history import put_on
+from latentpk.dosing.patient import Patient
 from latentpk.dosing.regimen import Regimen
 from latentpk.errors import InputError
 from latentpk.models.config import CompartmentConfig, CovariateConfig, EncoderConfig, ModelConfig

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from latentpk.dosing.exposure import Seen
+from latentpk.dosing.patient import Seen
 from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses

@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from latentpk.compilation import threads
-from latentpk.dosing.exposure import Seen, few
 from latentpk.dosing.history import put_on, usual_interval
 from latentpk.dosing.lines import KNOTS, Line, Lines, Spread, spread
 from latentpk.dosing.metric import DAY, At, Metric
+from latentpk.dosing.patient import Seen, few
 from latentpk.dosing.regimen import Practice, Regimen
 from latentpk.dosing.target import Target
 

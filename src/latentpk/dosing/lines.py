@@ -12,10 +12,8 @@ from scipy.optimize import minimize_scalar
 
 from latentpk.dosing.exposure import (
     COARSE,
-    Seen,
     Window,
     at_steady_state,
-    factor_on,
     heights,
     measure,
     of_curve,
@@ -25,6 +23,7 @@ from latentpk.dosing.exposure import (
 )
 from latentpk.dosing.history import both, put_on, times_given
 from latentpk.dosing.metric import DAY, At, Metric
+from latentpk.dosing.patient import Seen, factor_on
 from latentpk.dosing.regimen import Practice, Regimen, schedule
 from latentpk.dosing.settling import settle
 from latentpk.kinetics.doses import Doses

@@ -6,10 +6,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from latentpk.dosing.exposure import Seen, Window, few, heights
+from latentpk.dosing.exposure import Window, heights
 from latentpk.dosing.history import due, until
 from latentpk.dosing.judge import EARLY, Alternative, DoseOptions, Judge, counted
 from latentpk.dosing.metric import DAY, LATEST, At
+from latentpk.dosing.patient import Seen, few
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.sample import NextSample, next_sample
 from latentpk.dosing.target import Target

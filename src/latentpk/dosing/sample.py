@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.dosing.exposure import Seen, Window, heights, systematic
+from latentpk.dosing.exposure import Window, heights
+from latentpk.dosing.patient import Seen, systematic
 from latentpk.models.residual import Residual
 
 DRAWS = 512  # of the posterior, that stand for it

@@ -9,17 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from latentpk.dosing.exposure import (
-    COARSE,
-    Seen,
-    Window,
-    areas,
-    factor_on,
-    heights,
-    of_curve,
-    steady,
-)
+from latentpk.dosing.exposure import COARSE, Window, areas, heights, of_curve, steady
 from latentpk.dosing.metric import DAY, Metric
+from latentpk.dosing.patient import Seen, factor_on
 from latentpk.dosing.regimen import Regimen, schedule
 from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from latentpk.dosing.exposure import Mixture, Seen
+from latentpk.dosing.patient import Mixture, Seen
 from latentpk.errors import InputError
 from latentpk.inference.averaging import Panel
 from latentpk.inference.posterior import PosteriorSettings

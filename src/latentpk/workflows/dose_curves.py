@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, Seen, Window, few, heights, quantiles
+from latentpk.dosing.exposure import Window, heights, quantiles
 from latentpk.dosing.history import last_dose, put_on
 from latentpk.dosing.judge import Alternative
 from latentpk.dosing.lines import BAND
+from latentpk.dosing.patient import Patient, Seen, few
 from latentpk.dosing.recommend import FEW, Recommendation
 from latentpk.dosing.regimen import Regimen
 from latentpk.kinetics.doses import Doses

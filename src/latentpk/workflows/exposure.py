@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient, at_steady_state, measure, quantiles, steady
+from latentpk.dosing.exposure import at_steady_state, measure, quantiles, steady
 from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.metric import DAY, At, Metric
+from latentpk.dosing.patient import Patient
 from latentpk.dosing.regimen import Regimen
 from latentpk.dosing.settling import settle
 from latentpk.errors import InputError

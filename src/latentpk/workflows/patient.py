@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from latentpk.dosing.exposure import Patient
+from latentpk.dosing.patient import Patient
 from latentpk.errors import InputError
 from latentpk.inference.averaging import Say
 from latentpk.inference.grouped import group_columns
