@@ -1,5 +1,6 @@
 """Posteriors of the reference patients against an exact sampler's 3,000,000 draws."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ QUANTITIES = ("ETA_CL", "ETA_V1", "ETA_V2", "AUC24_48", "C_48h", "C_54h", "C_60h
 class Guessing(LatentModel):
     """The published model with an encoder that says the same of everybody."""
 
-    guess: Float[Array, " effect"]
+    guess: Float[Array, " effect"] = eqx.field(kw_only=True)
 
     def encode(self, record):
         return Gaussian(self.guess, jnp.eye(self.guess.shape[0]))
@@ -27,7 +28,7 @@ class Guessing(LatentModel):
 
 def guessing(reference, guess=(0.0, 0.0, 0.0)):
     model = reference.model
-    return Guessing(model.prior, model.decoder, model.residual, None, jnp.array(guess))
+    return Guessing(model.prior, model.decoder, model.residual, None, guess=jnp.array(guess))
 
 
 @pytest.fixture(scope="module")

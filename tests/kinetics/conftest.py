@@ -4,11 +4,12 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.doses import NUMBERS, Doses
 from latentpk.kinetics.structure import Structure
 
 TABLES = Path(__file__).parents[1] / "reference"
@@ -68,12 +69,12 @@ def doses_of(events):
         row["until"], row["until_order"] = min(later, default=(np.inf, 0.0))
     return Doses.of(
         [row["time"] for row in rows],
-        **{name: [row[name] for row in rows] for name in Doses._fields if name != "time"},
+        **{name: [row[name] for row in rows] for name in NUMBERS if name != "time"},
     )
 
 
 def padded(doses):
-    return Doses(*(jnp.pad(field, (0, ROWS - field.size)) for field in doses))
+    return jax.tree.map(lambda field: jnp.pad(field, (0, ROWS - field.size)), doses)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Reading off which branches doses need."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,14 +29,14 @@ def test_paths_are_those_some_dose_needs(fields, needed):
     doses = Doses.of([0.0], **{"amount": 100.0, **fields})
     expected = Paths(**{**vars(NONE), **needed})
     assert Paths.of(doses) == expected
-    padded = Doses(*(jnp.pad(field, (0, 3)) for field in doses))
-    many = Doses(*(np.stack([field, field]) for field in padded))
+    padded = jax.tree.map(lambda field: jnp.pad(field, (0, 3)), doses)
+    many = jax.tree.map(lambda field: np.stack([field, field]), padded)
     assert Paths.of(many) == expected
 
 
 def test_fields_have_neutral_values_and_the_precision_of_time():
     doses = Doses.of(jnp.array([0.0, 3.0], jnp.float32), 100.0, depot=[1, 0])
-    assert {field.dtype for field in doses} == {jnp.dtype("float32")}
+    assert {field.dtype for field in jax.tree.leaves(doses)} == {jnp.dtype("float32")}
     np.testing.assert_array_equal(doses.order, [0, 1])
     np.testing.assert_array_equal(doses.until, np.inf)
     assert Doses.of([1, 2], 5).time.dtype == jnp.float64

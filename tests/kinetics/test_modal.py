@@ -54,7 +54,7 @@ def test_amounts_and_times_are_differentiated_too():
 def test_reverse_equals_forward_and_padding_gets_nothing():
     weight, share = jnp.array([0.01, 0.02]), jnp.array([0.5, 0.3])
     response = Response(PLACES.rate, weight, share, PLACES.ka, PLACES.alag)
-    padded = Doses(*(jnp.pad(field, (0, 8 - field.size)) for field in DOSES))
+    padded = jax.tree.map(lambda field: jnp.pad(field, (0, 8 - field.size)), DOSES)
     filled = padded._replace(amount=padded.amount.at[5:].set(0.0), time=padded.time.at[5:].set(3.0))
 
     def loss(response, doses):

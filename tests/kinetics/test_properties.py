@@ -72,7 +72,7 @@ def programs():
 @given(parameters=bodies(), rows=regimens())
 def test_never_negative_never_nan(dtype, parameters, rows):
     parameters = jnp.array(parameters, dtype)
-    doses = Doses(*(x.astype(dtype) for x in doses_of(rows)))
+    doses = jax.tree.map(lambda x: x.astype(dtype), doses_of(rows))
     times = jnp.sort(jnp.append(jnp.array(TIMES, dtype), parameters[5]))  # a query at a lag
     found, slope = programs()[0](doses, parameters, times)
     assert found.dtype == slope.dtype == dtype
@@ -108,7 +108,7 @@ def test_doses_add_and_scale(parameters, rows):
     np.testing.assert_allclose(both, whole, rtol=1e-12)
     triple = run(doses._replace(amount=3 * doses.amount), parameters, times)[0]
     np.testing.assert_allclose(triple, 3 * whole, rtol=1e-12)
-    backwards = run(Doses(*(x[::-1] for x in doses)), parameters, times)[0]
+    backwards = run(jax.tree.map(lambda x: x[::-1], doses), parameters, times)[0]
     np.testing.assert_allclose(backwards, whole, rtol=1e-12)
 
 
