@@ -99,7 +99,8 @@ def tune(
     drawn = redrawn(model, taught, undecided, settings.seed)
     training = encoder_training(settings.epochs, settings.seed)
     model, history = train_encoder(model, drawn, training, store, progress)
-    outcome = Outcome(model, config, (f"undecided doses: {chosen.route}",), history)
+    told = (f"undecided doses: {chosen.route}",) if _undecided(cohort) else ()
+    outcome = Outcome(model, config, told, history)
     return _assembled(outcome, chosen, cohort, (general, settings, store))
 
 
@@ -115,14 +116,18 @@ def _placed(
     return max(tried, key=lambda item: item[0])[1:]
 
 
+def _undecided(cohort: Cohort) -> bool:
+    """Whether the file leaves the route of some dose open."""
+    return any(bool(np.isnan(subject.doses.depot).any()) for subject in cohort)
+
+
 def _ways(cohort: Cohort, route: str) -> dict[Route, Record]:
     """The records with undecided doses sent each way that the general model can follow.
 
     Raises:
         InputError: There is none: doses at steady state, or by both routes.
     """
-    depot = np.concatenate([subject.doses.depot for subject in cohort])
-    undecided = bool(np.isnan(depot).any()) and route == "auto"
+    undecided = _undecided(cohort) and route == "auto"
     told: Route = "oral" if route == "oral" else "iv"
     routes = ROUTES if undecided else (told,)
     ways: dict[Route, Record] = {
