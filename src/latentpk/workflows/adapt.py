@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records, take
 from latentpk.records.subject import Cohort, Subject
 from latentpk.workflows.adapt_card import Local, adaptation_card, sentences
-from latentpk.workflows.card import Outcome, card, published_ranges, reading, versions
+from latentpk.workflows.card import Outcome, card, identity, published_ranges, reading
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.distill import EPOCHS, distilled_config, encoder_training, train_encoder
 from latentpk.workflows.origin import Kept, Origin
@@ -133,7 +133,7 @@ def adapt(
     """
     settings = settings or AdaptSettings()
     source.predictor.check(cohort)
-    store = Checkpoint(checkpoint, _identity(source, cohort, settings))
+    store = Checkpoint(checkpoint, identity(cohort, settings, source.predictor.about["sha256"]))
     subjects = tuple(source.predictor.dosed(subject) for subject in cohort)
     records = stack_records(subjects, undecided=source.predictor.undecided, tight=True)
     moving = departing(source.model, settings.sites)
@@ -160,19 +160,6 @@ def ascent(subjects: int, seed: int) -> PolishSettings:
     """How the population ascends for so many subjects."""
     draws = int(np.clip(DRAWS // subjects, LEAST_DRAWS, MOST_DRAWS))
     return PolishSettings(rounds=ROUNDS, epochs=EPOCHS_A_ROUND, draws=draws, seed=seed)
-
-
-def _identity(source: Source, cohort: Cohort, settings: AdaptSettings) -> dict[str, Any]:
-    return {
-        "source": source.predictor.about["sha256"],
-        "data": cohort.source_hash,
-        "covariates": list(cohort.covariate_names),
-        "interpolation": cohort.interpolation,
-        "derive": cohort.derive and cohort.derive.to_dict(),
-        "units": cohort.units.to_dict(),
-        "settings": settings.model_dump(mode="json"),
-        "versions": versions(),
-    }
 
 
 def _held_out(

@@ -19,6 +19,7 @@ from latentpk.kinetics.user import UserEquations
 from latentpk.library.card import LibraryModel
 from latentpk.models.config import (
     CompartmentConfig,
+    Frozen,
     HybridConfig,
     MechanisticConfig,
     ModelConfig,
@@ -75,6 +76,27 @@ class Outcome:
     config: ModelConfig | DistilledConfig
     told: tuple[str, ...]
     history: TrainingHistory
+
+
+def identity(cohort: Cohort, settings: Frozen, source: str | None = None) -> dict[str, Any]:
+    """What must match for unfinished work on a cohort to be resumed.
+
+    Args:
+        cohort: What is fitted, as it was read.
+        settings: What was asked.
+        source: Hash of the model it begins from; None where it begins from nothing.
+    """
+    began = {} if source is None else {"source": source}
+    return began | {
+        "data": cohort.source_hash,
+        "covariates": list(cohort.covariate_names),
+        "dose_covariates": list(cohort.dose_covariates),
+        "interpolation": cohort.interpolation,
+        "derive": cohort.derive and cohort.derive.to_dict(),
+        "units": cohort.units.to_dict(),
+        "settings": settings.model_dump(mode="json"),
+        "versions": versions(),
+    }
 
 
 def versions() -> dict[str, str]:

@@ -25,7 +25,7 @@ from latentpk.models.published import structure_name
 from latentpk.records.definition import parse_derive
 from latentpk.records.subject import Cohort, Subject
 from latentpk.storage import read_bundle, write_bundle
-from latentpk.workflows.card import Outcome, card, reading, versions
+from latentpk.workflows.card import Outcome, card, identity, reading
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.doubts import doubtful_fit
 from latentpk.workflows.ground import Ground, make_ground
@@ -194,7 +194,7 @@ class ProfileVAE:
         """
         settings = self.settings
         check_of_doses(cohort, settings.decoder, settings.structure, settings.route)
-        store = Checkpoint(checkpoint, self._identity(cohort))
+        store = Checkpoint(checkpoint, identity(cohort, settings))
         ground = make_ground(cohort, settings.residual, settings.seed, settings.initial)
         chosen, told = self._choose(ground, store, progress)
         records = ground.records(chosen.route)
@@ -239,18 +239,6 @@ class ProfileVAE:
         )
         self._checkpoint = store
         return self
-
-    def _identity(self, cohort: Cohort) -> dict[str, Any]:
-        return {
-            "data": cohort.source_hash,
-            "covariates": list(cohort.covariate_names),
-            "dose_covariates": list(cohort.dose_covariates),
-            "interpolation": cohort.interpolation,
-            "derive": cohort.derive and cohort.derive.to_dict(),
-            "units": cohort.units.to_dict(),
-            "settings": self.settings.model_dump(mode="json"),
-            "versions": versions(),
-        }
 
     def _choose(
         self, ground: Ground, store: Checkpoint, progress: Progress | None

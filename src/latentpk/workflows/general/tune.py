@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from latentpk.models.config import Frozen, ModelConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records
 from latentpk.records.subject import Cohort
-from latentpk.workflows.card import Outcome, card, reading, versions
+from latentpk.workflows.card import Outcome, card, identity, reading
 from latentpk.workflows.checkpoint import Checkpoint
 from latentpk.workflows.distill import encoder_training, train_encoder
 from latentpk.workflows.general.departure import Drugs, tuning
@@ -85,7 +85,7 @@ def tune(
     """
     settings = settings or TuneSettings()
     general = general or shipped_general()
-    store = Checkpoint(checkpoint, _identity(general, cohort, settings))
+    store = Checkpoint(checkpoint, identity(cohort, settings, general.sha256))
     scales, covariates = scales_of(cohort), covariate_configs(cohort)
     floors, wide = general.floors_at(scales), general.at(scales, covariates)
     config = config_at(general.config, scales).model_copy(update={"covariates": covariates})
@@ -169,19 +169,6 @@ def _lying(model: LatentModel, place: Place) -> LatentModel:
         model,
         (jnp.asarray(place.middle), factor_of(place.within)),
     )
-
-
-def _identity(general: General, cohort: Cohort, settings: TuneSettings) -> dict[str, Any]:
-    return {
-        "source": general.sha256,
-        "data": cohort.source_hash,
-        "covariates": list(cohort.covariate_names),
-        "interpolation": cohort.interpolation,
-        "derive": cohort.derive and cohort.derive.to_dict(),
-        "units": cohort.units.to_dict(),
-        "settings": settings.model_dump(mode="json"),
-        "versions": versions(),
-    }
 
 
 def _assembled(
