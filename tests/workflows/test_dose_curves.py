@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from latentpk.dosing.judge import Alternative
-from latentpk.dosing.lines import Spread
 from latentpk.dosing.regimen import Regimen
+from latentpk.dosing.spread import Spread
 from latentpk.dosing.target import parse_target
 from latentpk.records.nonmem import read_nonmem
 from latentpk.workflows.dose_curves import curves_of, different

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from latentpk.dosing.metric import Metric
+from latentpk.dosing.metric import DAY, Metric
 from latentpk.dosing.patient import Patient, Seen, widened
 from latentpk.kinetics.doses import Doses
 from latentpk.models.latent import LatentModel
@@ -56,6 +56,16 @@ class Window:
             np.concatenate([time, np.repeat(time[-1:], short)]),
             np.concatenate([order, np.repeat(order[-1:], short)]),
         )
+
+
+def interval_ends(start: float, interval: float) -> Window:
+    """Just before each dose after the first within a day, at least one.
+
+    The first interval begins low whatever is given: its troughs are its intervals' ends.
+    """
+    count = max(int(DAY / interval + 1e-9), 1)
+    time = start + interval * np.arange(1, count + 1)
+    return Window(start, float(time[-1]), time, np.full(count, -np.inf))
 
 
 def heights(patient: Seen, window: Window) -> Float[np.ndarray, "draw time"]:

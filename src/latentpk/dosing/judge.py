@@ -10,10 +10,12 @@ import numpy as np
 
 from latentpk.compilation import threads
 from latentpk.dosing.history import put_on, usual_interval
-from latentpk.dosing.lines import KNOTS, Line, Lines, Spread, spread
+from latentpk.dosing.lines import Line, Lines
 from latentpk.dosing.metric import DAY, At, Metric
 from latentpk.dosing.patient import Seen, few
 from latentpk.dosing.regimen import Practice, Regimen
+from latentpk.dosing.simulated import KNOTS
+from latentpk.dosing.spread import Spread, spread
 from latentpk.dosing.target import Target
 
 EARLY = 2048  # evenly weighted draws for the first day's curves, which are told, not ranked by

@@ -7,50 +7,25 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import minimize_scalar
 
 from latentpk.dosing.exposure import (
     COARSE,
     Window,
     at_steady_state,
     heights,
+    interval_ends,
     measure,
-    of_curve,
-    of_sums,
-    quantiles,
     steady,
 )
-from latentpk.dosing.history import both, put_on, times_given
-from latentpk.dosing.metric import DAY, At, Metric
+from latentpk.dosing.history import both, times_given
+from latentpk.dosing.linear import Curved, Straight, Widening
+from latentpk.dosing.metric import At, Metric
 from latentpk.dosing.patient import Seen, factor_on
 from latentpk.dosing.regimen import Practice, Regimen, schedule
-from latentpk.dosing.settling import settle
+from latentpk.dosing.simulated import Simulated
+from latentpk.dosing.spread import Spread
 from latentpk.kinetics.doses import Doses
 from latentpk.models.record import take
-
-Widening = Callable[[Regimen], Float[np.ndarray, " draw"] | None]
-BAND = (0.05, 0.5, 0.95)
-DOUBLINGS, FEWER = 60, 10  # of the largest amount offered; the second where each is simulated
-NEGLIGIBLE = 1e-12
-ENOUGH = 0.95  # probability of exceeding the aim beyond which no larger amount is tried
-KNOTS = 9  # amounts that are simulated where the best one is looked for
-REFINED = 2  # further ones, each at the best amount so far
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A quantity under the posterior: its median, and its 5 and 95 % quantiles."""
-
-    median: float
-    lo: float
-    hi: float
-
-
-def spread(values: Float[np.ndarray, " draw"], weight: Float[np.ndarray, " draw"]) -> Spread:
-    """Median, 5 and 95 % quantiles."""
-    lo, median, hi = quantiles(values, weight, BAND)
-    return Spread(median, lo, hi)
 
 
 @runtime_checkable
@@ -79,161 +54,6 @@ class Line(Protocol):
     def doubt(self, regimen: Regimen) -> str:
         """What there is to say against the exposures of a regimen; empty where nothing is."""
         ...
-
-
-def _as_seen(regimen: Regimen) -> None:
-    """A regimen that is not beyond what the model was trained on."""
-    return
-
-
-@dataclass(frozen=True, eq=False)
-class Straight:
-    """An exposure linear in the amounts: history + amount x unit + (loading - amount) x first.
-
-    Where a regimen is beyond what the model was trained on, each draw is multiplied by its factor.
-    """
-
-    weight: Float[np.ndarray, " draw"]
-    base: Float[np.ndarray, " draw"]
-    unit: Float[np.ndarray, " draw"]
-    first: Float[np.ndarray, " draw"]
-    widening: Widening = _as_seen
-
-    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
-        """Exposures of every regimen and draw."""
-        values = _amounts(regimens) @ np.stack([self.base, self.unit, self.first])
-        factor = _factors(self.widening, regimens, self.weight)
-        return values if factor is None else values * factor
-
-    def spreads(
-        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
-    ) -> list[Spread]:
-        """Spread of each regimen's exposures; without a history all draws keep their order."""
-        factor = _factors(self.widening, regimens, self.weight)
-        if self.base.any() or self.first.any() or factor is not None:
-            return [spread(row, self.weight) for row in values]
-        unit = spread(self.unit, self.weight)
-        return [
-            Spread(one.amount * unit.median, one.amount * unit.lo, one.amount * unit.hi)
-            for one in regimens
-        ]
-
-    def best(self, kind: Regimen, aim: float, top: float) -> float:
-        """A sum of |a_i - amount| u_i is least at a weighted median, exactly.
-
-        Where an amount is beyond what was seen, the best one is looked for on the line.
-        """
-        unit = np.maximum(self.unit, NEGLIGIBLE)
-        found = max(_weighted_median((aim - self.base) / unit, self.weight * unit), 0.0)
-        if self.widening(replace(kind, amount=found)) is None:
-            return found
-        return _searched(self, kind, aim, top)
-
-    def doubt(self, regimen: Regimen) -> str:
-        """Nothing."""
-        return ""
-
-
-@dataclass(frozen=True, eq=False)
-class Curved:
-    """An exposure read off curves that are linear in the amounts."""
-
-    weight: Float[np.ndarray, " draw"]
-    metric: Metric
-    window: Window
-    parts: dict[int, Float[np.ndarray, "time draw"]]  # by column of `_amounts`; absent: zero
-    widening: Widening = _as_seen
-
-    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
-        """Exposures of every regimen and draw."""
-        amounts = _amounts(regimens)[:, list(self.parts)]
-        factor = _factors(self.widening, regimens, self.weight)
-        return of_sums(self.metric, self.window, tuple(self.parts.values()), amounts, factor)
-
-    def spreads(
-        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
-    ) -> list[Spread]:
-        """Spread of each regimen's exposures, which are `values`."""
-        return [spread(row, self.weight) for row in values]
-
-    def best(self, kind: Regimen, aim: float, top: float) -> float:
-        """By a line search on the stored curves."""
-        return _searched(self, kind, aim, top)
-
-    def doubt(self, regimen: Regimen) -> str:
-        """Nothing."""
-        return ""
-
-
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """An exposure of courses that are followed dose by dose; each regimen is simulated once."""
-
-    patient: Seen
-    metric: Metric
-    at: At
-    start: float
-    depot: float
-    known: dict[Regimen, tuple[np.ndarray, str]] = field(default_factory=dict)
-    on_course: Callable[[], None] = lambda: None
-
-    @property
-    def weight(self) -> Float[np.ndarray, " draw"]:
-        """Of the draws."""
-        return self.patient.weight
-
-    def of(self, regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen draw"]:
-        """Exposures of every regimen and draw."""
-        return np.stack([self._one(regimen)[0] for regimen in regimens])
-
-    def spreads(
-        self, regimens: Sequence[Regimen], values: Float[np.ndarray, "regimen draw"]
-    ) -> list[Spread]:
-        """Spread of each regimen's exposures, which are `values`."""
-        return [spread(row, self.patient.weight) for row in values]
-
-    def best(self, kind: Regimen, aim: float, top: float) -> float:
-        """On a monotone interpolation through simulated amounts, refined where it is least."""
-        weight = self.patient.weight
-
-        def values(amount: float) -> np.ndarray:
-            return self._one(replace(kind, amount=amount))[0]
-
-        tried = _enough(values, aim, weight, top, FEWER)
-        amounts = sorted({0.0, *tried, *(tried[-1] * k / (KNOTS - 1) for k in range(KNOTS))})
-        best = 0.0
-        for _ in range(REFINED + 1):
-            line = PchipInterpolator(amounts, np.stack([values(a) for a in amounts]))
-            best = _least(line, aim, weight, amounts[-1])
-            if min(abs(best - a) for a in amounts) < 1e-4 * amounts[-1]:
-                break
-            amounts = sorted([*amounts, best])
-        return best
-
-    def doubt(self, regimen: Regimen) -> str:
-        """Where its steady state was not reached."""
-        return self._one(regimen)[1]
-
-    def _one(self, regimen: Regimen) -> tuple[np.ndarray, str]:
-        if self.at == "ss":  # which does not know how it began
-            regimen = replace(regimen, loading=None)
-        if regimen not in self.known:
-            self.known[regimen] = self._followed(regimen)
-            self.on_course()
-        return self.known[regimen]
-
-    def _followed(self, regimen: Regimen) -> tuple[np.ndarray, str]:
-        metric, at = self.metric, self.at
-        if at == "ss":
-            found = settle(metric, self.patient, regimen, self.depot)
-            return found.values, found.doubt(self.patient.weight)
-        end = at if metric.kind == "auc_cum" else at + metric.hours
-        on = put_on(self.patient, regimen, self.start, end, self.depot)
-        if metric.kind == "trough" and at == self.start:
-            window = _interval_ends(self.start, regimen.interval)
-            return of_curve(metric, window, heights(on, window)), ""
-        first = float(np.min(times_given(on.record.doses), initial=self.start))
-        return measure(metric, on, at, first=first), ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,7 +141,7 @@ class Lines:
             unit, loading = [*parts, *none]
             return Straight(weight, self.known[metric, at], unit, loading, seen)
         if metric.kind == "trough" and at == self.start:
-            window = _interval_ends(self.start, regimen.interval)
+            window = interval_ends(self.start, regimen.interval)
             curves = {k: _turned(heights(one, window)) for k, one in patients.items()}
             return Curved(weight, metric, window, curves, seen)
         if (at, end) not in self.known:  # a window for all regimens: the history is followed once
@@ -344,74 +164,3 @@ class Lines:
 def _turned(curve: Float[np.ndarray, "draw time"]) -> Float[np.ndarray, "time draw"]:
     """Time first, contiguous."""
     return np.ascontiguousarray(curve.T)
-
-
-def _interval_ends(start: float, interval: float) -> Window:
-    """Just before each dose after the first within a day, at least one.
-
-    The first interval begins low whatever is given: its troughs are its intervals' ends.
-    """
-    count = max(int(DAY / interval + 1e-9), 1)
-    time = start + interval * np.arange(1, count + 1)
-    return Window(start, float(time[-1]), time, np.full(count, -np.inf))
-
-
-def _amounts(regimens: Sequence[Regimen]) -> Float[np.ndarray, "regimen part"]:
-    """What history, unit and first dose are multiplied by."""
-    extra = [0.0 if r.loading is None else r.loading - r.amount for r in regimens]
-    return np.array([[1.0, r.amount, more] for r, more in zip(regimens, extra, strict=True)])
-
-
-def _factors(
-    widening: Widening, regimens: Sequence[Regimen], weight: Float[np.ndarray, " draw"]
-) -> Float[np.ndarray, "regimen draw"] | None:
-    """What each draw is multiplied by under each regimen; None where all are as trained on."""
-    each = [widening(regimen) for regimen in regimens]
-    if all(one is None for one in each):
-        return None
-    return np.stack([np.ones(weight.size) if one is None else one for one in each])
-
-
-def _searched(line: Line, kind: Regimen, aim: float, top: float) -> float:
-    """The amount of least expected loss, by a line search."""
-
-    def values(amount: float) -> np.ndarray:
-        return line.of([replace(kind, amount=amount)])[0]
-
-    most = _enough(values, aim, line.weight, top, DOUBLINGS)[-1]
-    return _least(values, aim, line.weight, most)
-
-
-def _enough(
-    values: Callable[[float], np.ndarray],
-    aim: float,
-    weight: np.ndarray,
-    top: float,
-    doublings: int,
-) -> list[float]:
-    """Amounts from `top` on, doubled until every more would be too much."""
-    tried = [top]
-    for _ in range(doublings):
-        if weight @ (values(tried[-1]) >= aim) > ENOUGH:
-            break
-        tried.append(2 * tried[-1])
-    return tried
-
-
-def _least(
-    values: Callable[[float], np.ndarray], aim: float, weight: np.ndarray, top: float
-) -> float:
-    """The amount up to `top` of least expected |aim - exposure|."""
-    found = minimize_scalar(
-        lambda amount: float(weight @ np.abs(aim - values(amount))),
-        bounds=(0.0, top),
-        method="bounded",
-        options={"xatol": 1e-4 * top},
-    )
-    return float(found.x)
-
-
-def _weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
-    ranked = np.argsort(values)
-    share = np.cumsum(weight[ranked])
-    return float(values[ranked][np.searchsorted(share, share[-1] / 2)])

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from latentpk.dosing.exposure import Window, heights, quantiles
 from latentpk.dosing.history import last_dose, put_on
 from latentpk.dosing.judge import Alternative
-from latentpk.dosing.lines import BAND
 from latentpk.dosing.patient import Patient, Seen, few
 from latentpk.dosing.recommend import FEW, Recommendation
 from latentpk.dosing.regimen import Regimen
+from latentpk.dosing.spread import BAND
 from latentpk.kinetics.doses import Doses
 from latentpk.workflows.averaging import Average, Pair
 from latentpk.workflows.patient import Posterior

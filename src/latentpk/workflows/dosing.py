@@ -9,10 +9,10 @@ import numpy as np
 from latentpk.dosing.exposure import quantiles
 from latentpk.dosing.history import last_dose, usual_interval
 from latentpk.dosing.judge import Alternative, DoseOptions, Opinion
-from latentpk.dosing.lines import Spread
 from latentpk.dosing.metric import DAY, At
 from latentpk.dosing.recommend import Recommendation, recommend
 from latentpk.dosing.regimen import Practice
+from latentpk.dosing.spread import Spread
 from latentpk.dosing.target import INLINE, Target
 from latentpk.errors import InputError, Problem
 from latentpk.inference.trust import Trust, worst
