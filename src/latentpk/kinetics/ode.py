@@ -1,28 +1,27 @@
 """Concentrations of a nonlinear system: a fixed number of stiff steps, aligned to what happens.
 
-Everything that happens is an event: a dose enters, an input ends, a switch turns, a reset, new
-parameters, a query. A mesh of further times is sorted in with them, and one step leads from each
-time to the next, so that no step runs over an event. The steps are taken twice: on a mesh that is
-dense after every event, then on one that spreads the error found. Derivatives are those of the
-second pass. The number of steps follows from the number of doses and queries alone, so one program
-serves all patients of a size; what it could not resolve is told by `Course.error`.
+A mesh of further times is sorted in with the events, and one step leads from each time to the next,
+so that no step runs over an event. The steps are taken twice: on a mesh that is dense after every
+event, then on one that spreads the error found. Derivatives are those of the second pass. The
+number of steps follows from the number of doses and queries alone, so one program serves all
+patients of a size; what it could not resolve is told by `Course.error`.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from latentpk.errors import InputError
 from latentpk.kinetics.compartmental import Compartmental, compartmental_step
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses, Paths, refuse_steady
+from latentpk.kinetics.events import Plan, Setting, planned
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
-from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
+from latentpk.kinetics.system import Inputs, Named, System, Windows
 
 STEPS = 16  # mesh points for each place of a dose ...
 AT_LEAST = 96  # ... and for the whole course
@@ -52,80 +51,6 @@ class Course(NamedTuple):
     error: Scalar
     below: Float[Array, " state"]
     below_at: Float[Array, " state"]
-
-
-class _Entries(NamedTuple):
-    """Single inputs: what enters at once at `start`, and the zero-order input until `stop`."""
-
-    start: Float[Array, " entry"]
-    stop: Float[Array, " entry"]
-    order: Float[Array, " entry"]
-    gain: Float[Array, "entry state"]
-    flow: Float[Array, "entry state"]
-
-
-class _Change(NamedTuple):
-    """What an event does, one row for each kind of it.
-
-    Attributes:
-        gain: What enters at once [mg], shape (row, state).
-        flow: By how much the zero-order input grows [mg/h], shape (row, state); of no states where
-            no dose has a duration.
-        turn: 1 where a window of the switch begins, -1 where one ends, shape (row,).
-    """
-
-    gain: Float[Array, "row state"]
-    flow: Float[Array, "row flow"]
-    turn: Float[Array, " row"]
-
-
-class _Setting(NamedTuple):
-    """The model and what is asked of it."""
-
-    system: System
-    pieces: Pieces
-    paths: Paths
-    windows: Windows | None
-    area: bool
-
-    @property
-    def size(self) -> int:
-        """Number of states, with the area where it is asked for."""
-        return self.system.size + self.area
-
-    def named(self, time: Scalar) -> Named:
-        """The parameters in force at a time."""
-        change, parameters = self.pieces
-        held = parameters[0] if len(parameters) == 1 else parameters[_piece(change, time)]
-        return self.system.named(held)
-
-    def start(self, named: Named) -> Float[Array, " state"]:
-        """The state before any dose; the area is 0."""
-        return jnp.pad(self.system.start(named), (0, int(self.area)))
-
-
-class _Plan(NamedTuple):
-    """Everything a pass needs but its mesh.
-
-    Attributes:
-        setting: The model.
-        change: What each row does; the last but one nothing, the last a reset.
-        first: Time of the first dose [h].
-        time: When something happens [h], increasing.
-        row: What, an index into `change`.
-        place: Where each query is among them.
-        corner: When the inputs change [h], in no order.
-        places: Places of doses.
-    """
-
-    setting: _Setting
-    change: _Change
-    first: Scalar
-    time: Float[Array, " event"]
-    row: Int[Array, " event"]
-    place: Int[Array, " query"]
-    corner: Float[Array, " corner"]
-    places: int
 
 
 class _Moving(NamedTuple):
@@ -196,7 +121,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
             "depot and leave it at one rate. Take a model whose doses add up."
         )
     latest = jnp.full_like(time, jnp.inf) if order is None else order
-    plan = _planned(doses, time, latest, _Setting(system, pieces, paths, windows, area))
+    plan = planned(doses, time, latest, Setting(system, pieces, paths, windows, area))
     end = jnp.max(time)
     found = _passed(plan, _mesh(plan, end, steps))
     state = jnp.pad(found.state[found.place], ((0, 0), (0, 1)))  # without an area, 0
@@ -219,7 +144,7 @@ def _below(found: _Pass, end: Scalar, size: int) -> dict[str, Array]:
     return {"below": jnp.minimum(share[-1], 1.0), "below_at": first}
 
 
-def _mesh(plan: _Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
+def _mesh(plan: Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
     """Where steps are taken, which is no function of the parameters."""
     still, system = _held(plan), plan.setting.system
     count = max(AT_LEAST, steps * plan.places)
@@ -229,100 +154,15 @@ def _mesh(plan: _Plan, end: Scalar, steps: int) -> Float[Array, " point"]:
     return equal_mesh(jnp.minimum(first.time, end), first.error, first.meshed, count)
 
 
-def _held(plan: _Plan) -> _Plan:
+def _held(plan: Plan) -> Plan:
     """The same without derivatives."""
     return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if isinstance(x, Array) else x, plan)
 
 
-def _planned(doses: Doses, time: Array, latest: Array, setting: _Setting) -> _Plan:
-    """Queries, resets, entries, ends of inputs, switches and changes, in the order of time."""
-    system, pieces, paths = setting.system, setting.pieces, setting.paths
-    at_dose = pieces.parameters[_piece(pieces.change, doses.time)]
-    named = system.named(at_dose.T)
-    entries = _entries(doses, named, setting)
-    windows = system.windows(doses, named) if setting.windows is None else setting.windows
-    many, turns = entries.start.shape[0], windows.start.shape[0]
-    slow = many * (paths.infusion or paths.release)
-    none = many + slow + 2 * turns
-    groups = [
-        _group(time, latest, 0.0, none),
-        _group(entries.start, entries.order, 2.0, jnp.arange(many)),
-        _group(entries.stop[:slow], -jnp.inf, 0.0, many + jnp.arange(slow)),
-        _group(jnp.concatenate(windows), -jnp.inf, 0.0, many + slow + jnp.arange(2 * turns)),
-    ]
-    if paths.reset:
-        groups.append(_group(doses.until, doses.until_order, 1.0, none + 1))
-    if pieces.change.shape[0] > 1:
-        groups.append(_group(pieces.change, -jnp.inf, 0.0, none))
-    when, order, phase, row = (jnp.concatenate(rows) for rows in zip(*groups, strict=True))
-    begin = jnp.minimum(jnp.min(time), jnp.min(doses.time))
-    when = jnp.clip(when, begin, jnp.max(time) + 1)  # no endless step
-    ranked = jnp.lexsort((phase, order, when))
-    given = (doses.amount > 0) | (doses.rate > 0)
-    first = jnp.min(jnp.where(given, doses.time, jnp.inf))
-    return _Plan(
-        setting,
-        _changes(entries, slow > 0, turns),
-        first=jnp.where(jnp.isfinite(first), first, 0.0),
-        time=when[ranked],
-        row=row[ranked],
-        place=jnp.argsort(ranked)[: time.shape[0]],
-        corner=when[time.shape[0] :],
-        places=doses.time.shape[0],
-    )
-
-
-def _group(time: Array, *fields: Array | float) -> tuple[Array, ...]:
-    """Times with order, phase and row, each spread over them; rows are whole numbers."""
-    order, phase, row = (jnp.broadcast_to(jnp.asarray(x), time.shape) for x in fields)
-    return time, order.astype(time.dtype), phase.astype(time.dtype), row.astype(jnp.int32)
-
-
-def _changes(entries: _Entries, slow: bool, turns: int) -> _Change:
-    """Begins and perhaps ends of inputs, begins and ends of windows, nothing, a reset."""
-    gain, flow = entries.gain, entries.flow if slow else entries.flow[:, :0]
-    ends = flow.shape[0] if slow else 0
-    rest = 2 * turns + 2
-    turn = np.r_[np.zeros(gain.shape[0] + ends), np.ones(turns), -np.ones(turns), 0.0, 0.0]
-    return _Change(
-        gain=jnp.pad(gain, ((0, ends + rest), (0, 0))),
-        flow=jnp.pad(jnp.concatenate([flow, -flow[:ends]]), ((0, rest), (0, 0))),
-        turn=jnp.asarray(turn, gain.dtype),
-    )
-
-
-def _entries(doses: Doses, named: Named, setting: _Setting) -> _Entries:
-    """Every input of the doses, by the state it reaches."""
-    system, paths = setting.system, setting.paths
-    ways = list(system.sites(named)) if paths.depot else []
-    sides = [doses.depot != 0] * len(ways)
-    if paths.central or not ways:  # where nothing was given, nothing enters there
-        ways.append(Site(system.central, jnp.ones_like(doses.time), jnp.zeros_like(doses.time)))
-        sides.append(doses.depot == 0)
-    parts = []
-    for way, side in zip(ways, sides, strict=True):
-        start = doses.time + way.lag
-        amount = jnp.where(side & (doses.until >= start), doses.amount * way.share, 0.0)
-        slow = doses.duration > 0
-        into = (jnp.arange(setting.size) == way.state).astype(doses.time.dtype)
-        pace = jnp.where(slow, amount / jnp.where(slow, doses.duration, 1.0), 0.0)
-        parts.append(
-            _Entries(
-                start=start,
-                stop=jnp.minimum(start + doses.duration, doses.until),
-                order=jnp.where(start > doses.time, -jnp.inf, doses.order),
-                gain=jnp.where(slow, 0.0, amount)[:, None] * into,
-                flow=pace[:, None] * into,
-            )
-        )
-    return jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
-
-
-def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
+def _passed(plan: Plan, mesh: Float[Array, " point"]) -> _Pass:
     """One step from each time to the next, over events and mesh."""
     setting, (time, row, at_event, at_mesh) = plan.setting, _merged(plan, mesh)
     begin = jnp.concatenate([time[:1], time[:-1]])
-    nothing = plan.change.turn.shape[0] - 2
     every = jnp.arange(setting.size)
 
     def step(
@@ -334,7 +174,7 @@ def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
         error = jnp.max(wrong / (state + FAINT * highest + jnp.finfo(state.dtype).tiny))
         named, change = setting.named(stop), jax.tree.map(lambda x: x[row], plan.change)
         if setting.paths.reset:  # which leaves the area
-            emptied = (row == nothing + 1) & (every < setting.system.size)
+            emptied = (row == plan.nothing + 1) & (every < setting.system.size)
             state = jnp.where(emptied, setting.start(named), state)
         state = state + change.gain
         after = _Moving(state, highest, now.flow + change.flow, now.turned + change.turn)
@@ -349,18 +189,18 @@ def _passed(plan: _Plan, mesh: Float[Array, " point"]) -> _Pass:
     return _Pass(time, error, added, meshed, at_event[plan.place], state, concentration)
 
 
-def _merged(plan: _Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Array, Array]:
+def _merged(plan: Plan, mesh: Float[Array, " point"]) -> tuple[Array, Array, Array, Array]:
     """Times and rows of events and mesh, and where each of them went; both increase already."""
     earlier = mesh[None, :] <= plan.time[:, None]
     at_event = jnp.arange(plan.time.shape[0]) + jnp.sum(earlier, axis=1)
     at_mesh = jnp.arange(mesh.shape[0]) + jnp.sum(~earlier, axis=0)
     size = plan.time.shape[0] + mesh.shape[0]
     time = jnp.zeros(size, mesh.dtype).at[at_mesh].set(mesh).at[at_event].set(plan.time)
-    nothing = jnp.full(size, plan.change.turn.shape[0] - 2, plan.row.dtype)
+    nothing = jnp.full(size, plan.nothing, plan.row.dtype)
     return time, nothing.at[at_event].set(plan.row), at_event, at_mesh
 
 
-def _moved(plan: _Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array, Array]:
+def _moved(plan: Plan, now: _Moving, begin: Scalar, end: Scalar) -> tuple[Array, Array, Array]:
     """One step of the solver, the size of its error, and what was added where it fell below 0."""
     setting, state = plan.setting, now.state
     if isinstance(setting.system, Compartmental):
@@ -394,8 +234,3 @@ def _flowed(
     after, area = (jnp.clip(x, 0.0, LARGEST) for x in moved)
     whole = jnp.concatenate([after, rest + system.concentration(area, named)])
     return whole, jnp.zeros_like(whole), jnp.zeros_like(whole)
-
-
-def _piece(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:
-    """Index of the parameters in force."""
-    return jnp.maximum(jnp.sum(change <= time[..., None], axis=-1) - 1, 0)
