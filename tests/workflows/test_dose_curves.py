@@ -9,7 +9,8 @@ from latentpk.dosing.spread import Spread
 from latentpk.dosing.target import parse_target
 from latentpk.records.nonmem import read_nonmem
 from latentpk.workflows.dose_curves import curves_of, different
-from latentpk.workflows.dosing import Wish, advise
+from latentpk.workflows.dose_options import Wish
+from latentpk.workflows.dosing import advise
 from latentpk.workflows.predictor import open_predictor
 
 HEAD = "ID,TIME,EVID,AMT,RATE,DV,MDV,WT,CRCL,DIAL\n"

@@ -7,7 +7,8 @@ from latentpk import ProfileVAE, read_nonmem
 from latentpk.dosing.metric import parse_metric
 from latentpk.dosing.target import parse_target
 from latentpk.models.bundle import to_arrays
-from latentpk.workflows.dosing import Wish, advise
+from latentpk.workflows.dose_options import Wish
+from latentpk.workflows.dosing import advise
 from latentpk.workflows.exposure import Question, exposures
 
 LEARNED = {"neural_ode": "auto", "hybrid": "1c-iv"}

@@ -16,7 +16,8 @@ from latentpk.models.record import stack_records, take
 from latentpk.records import read_nonmem
 from latentpk.report.dose_page import dose_page
 from latentpk.workflows.dose_curves import curves_of
-from latentpk.workflows.dosing import Wish, advise
+from latentpk.workflows.dose_options import Wish
+from latentpk.workflows.dosing import advise
 from latentpk.workflows.exposure import Question, exposures
 from latentpk.workflows.predictor import open_predictor
 from latentpk.workflows.simulate import simulate

@@ -15,7 +15,8 @@ from latentpk.dosing.target import parse_target
 from latentpk.errors import InputError
 from latentpk.library.catalog import read_model
 from latentpk.models.published import Occasions
-from latentpk.workflows.dosing import Wish, advise
+from latentpk.workflows.dose_options import Wish
+from latentpk.workflows.dosing import advise
 from latentpk.workflows.predictor import published_predictor
 
 WITHIN = (0.09, 0.04)  # variances of log CL and log V1 between occasions

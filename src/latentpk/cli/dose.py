@@ -133,7 +133,8 @@ def dose(
     from latentpk.dosing.regimen import parse_amounts
     from latentpk.dosing.target import parse_target
     from latentpk.storage import write_file
-    from latentpk.workflows.dosing import Wish, advise
+    from latentpk.workflows.dose_options import Wish
+    from latentpk.workflows.dosing import advise
 
     aim = parse_target(target, mic=mic, unbound=unbound)
     wish = Wish(
