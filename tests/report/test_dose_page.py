@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latentpk.report.dose_figures import record_figure
-from latentpk.report.dose_page import dose_page, name_of
+from latentpk.report.dose_page import dose_page
 from latentpk.workflows.dose_curves import Band, DoseCurves, Explained, Given
 
 EVIL = "<script>alert('x')</script>"
@@ -299,16 +299,3 @@ def test_no_number_is_missing_or_endless(found, curves):
     text = page_of(found, curves).text
     assert not re.search(r"\b(nan|NaN|inf|Infinity|None|null)\b", text)
     assert "not known" in text  # the gate whose value is null
-
-
-@pytest.mark.parametrize(
-    ("infusion", "loading", "said"),
-    [
-        (0.0, None, "500 mg every 12 h"),
-        (2.0, 1000.0, "500 mg over 2 h every 12 h, the first dose 1000 mg"),
-        (12.0, None, "500 mg as a continuous infusion, a new one every 12 h"),
-    ],
-)
-def test_a_regimen_in_words(infusion, loading, said):
-    one = {"amount": 500.0, "interval": 12.0, "infusion": infusion, "loading": loading}
-    assert name_of(one, "mg") == said

@@ -41,6 +41,11 @@ def joined(*content: Content) -> Html:
     return Html("".join(_markup(one) for one in content))
 
 
+def section(title: str, *content: Content) -> Html:
+    """A part of a page under a heading."""
+    return element("section", element("h2", title), *content)
+
+
 def items(lines: list[str], *, class_: str = "plain") -> Html:
     """A list with one entry a line."""
     return element("ul", [element("li", line) for line in lines], class_=class_)
