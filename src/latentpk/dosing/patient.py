@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from latentpk.kinetics.doses import Doses, Paths
+from latentpk.kinetics.doses import NUMBERS, Doses, Paths
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import PIECES, SIZES, TIGHT, Record, padded_size
+from latentpk.models.record import PIECES, SIZES, TIGHT, Record, pad_state, padded_size
 
 LATE = 1e6  # h, after every window
 
@@ -229,8 +228,10 @@ def _padded(doses: Doses, sizes: Sequence[int]) -> Doses:
     alone = size == 1 and bool(np.all(np.asarray(doses.steady) > 0))  # as every regimen is judged
     short = 0 if alone else padded_size(max(size, 1), sizes) - size
 
-    def longer(row: Any) -> np.ndarray:
-        return np.pad(np.asarray(row, float), [(0, short), *[(0, 0)] * (np.ndim(row) - 1)])
+    def longer(name: str) -> np.ndarray:
+        return np.pad(np.asarray(getattr(doses, name), float), (0, short))
 
-    late = np.pad(np.asarray(doses.time, float), (0, short), constant_values=LATE)
-    return jax.tree.map(longer, doses)._replace(time=late)
+    fields: dict[str, Any] = {name: longer(name) for name in NUMBERS}
+    fields["time"] = np.pad(np.asarray(doses.time, float), (0, short), constant_values=LATE)
+    state = None if doses.state is None else pad_state(np.asarray(doses.state), size + short)
+    return Doses(**fields, state=state)

@@ -82,7 +82,7 @@ def stack_records(
     piece_size = padded_size(max((s.covariate_time.size for s in subjects), default=1), PIECES)
     table = np.stack([_pad(d, dose_size) for d in doses], axis=1)
     state = [
-        _pad(s.doses.state[few].T, dose_size).T for s, few in zip(subjects, counted, strict=True)
+        pad_state(s.doses.state[few], dose_size) for s, few in zip(subjects, counted, strict=True)
     ]
     said = any(s.shape[1] for s in state)  # what is said of no dose is no field of a program
     levels = [s.levels for s in subjects]
@@ -163,6 +163,14 @@ def _pad(x: np.ndarray, size: int, fill: float = 0.0) -> np.ndarray:
 def _hold(covariates: np.ndarray, size: int) -> np.ndarray:
     """Repeat the last row: a piece that starts where the last one did lasts no time."""
     return np.concatenate([covariates, np.repeat(covariates[-1:], size - len(covariates), axis=0)])
+
+
+def pad_state(state: np.ndarray, size: int) -> np.ndarray:
+    """Covariates of doses, the last one's repeated: of a value that no dose has, a logarithm could
+    be no number. Where there are no doses they are 1, which has every shape of effect.
+    """
+    some = state if len(state) else np.ones((1, state.shape[1]))
+    return np.concatenate([state, np.repeat(some[-1:], size - len(state), axis=0)])
 
 
 def take(records: Stacked, index: int | np.ndarray | Array) -> Stacked:

@@ -1,5 +1,8 @@
 """A covariate of each dose: a meal acts on the tablet taken with it, and on no other."""
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
@@ -77,3 +80,31 @@ def test_what_a_meal_cannot_change_is_refused(changed, said):
     asked = settings(**changed)
     with pytest.raises(InputError, match=said):
         make_config(read_cohort(table(), asked), asked)
+
+
+def test_a_continuous_covariate_of_unequally_many_doses():
+    """Records are padded to one size: what is said of a dose that is none must change nothing."""
+    names = ("ID", "TIME", "EVID", "AMT", "DV", "FAT")
+    rows = [(1, 0.0, 1, 100.0, None, 30.0), (2, 0.0, 1, 100.0, None, 60.0)]
+    rows += [(2, 1.0, 1, 100.0, None, 20.0)]
+    rows += [(who, t, 0, 0.0, 1.0, None) for who in (1, 2) for t in HOURS]
+    frame = pl.DataFrame(rows, schema=names, orient="row").sort("ID", "TIME", maintain_order=True)
+    plain = {"effects": "ka~FAT:power/30", "dose_covariates": ("FAT",)}
+    time = np.array(HOURS)
+    for power in (0.0, 0.5):
+        asked = settings(**plain, initial=f"cl=5,v=50,ka=2,ka~FAT={power}")
+        rate = [2.0 * (fat / 30) ** power for fat in (30, 60, 20)]
+        found = predicted(asked, frame)
+        np.testing.assert_allclose(found[0], curve(time, rate[0]), rtol=1e-9)
+        second = np.where(time > 1, curve(time - 1, rate[2]), 0.0)
+        np.testing.assert_allclose(found[1], curve(time, rate[1]) + second, rtol=1e-9)
+    cohort = read_cohort(frame, asked)
+    config = make_config(cohort, asked)
+    records = records_for(cohort, config)
+    model = starting_model(config, records, settings(**plain, initial="cl=5,v=50,ka=2,ka~FAT=0"))
+
+    def total(coefficient):
+        prior = eqx.tree_at(lambda p: p.coefficient, model.prior, coefficient)
+        return jnp.sum(jax.vmap(prior.own)(jnp.asarray(records.doses.state)))
+
+    assert np.isfinite(jax.grad(total)(model.prior.coefficient)).all()

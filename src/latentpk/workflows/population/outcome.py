@@ -184,7 +184,7 @@ def _covariance(
 
     A random effect that has gone to nothing has no curvature: it is left out of the inverse.
     """
-    if found.hessian is None:
+    if found.hessian is None or not np.isfinite(found.hessian).all():
         return None, []
     information, size = 0.5 * found.hessian, len(found.value)
     gone = [f"log sd {n}" for n in config.varying] + [f"log sd {n} within" for n in config.within]
