@@ -8,8 +8,8 @@ import pytest
 
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.systems import parse_system
+from latentpk.models.parameters import UNITS
 from latentpk.records.table import RESERVED
-from latentpk.workflows.card import UNITS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")

@@ -47,6 +47,14 @@ def test_a_search_finds_the_neighbourhood_of_a_saturable_drug(saturated):
         assert vmax / (km + level) == pytest.approx(20 / (5 + level), rel=0.4)
 
 
+def test_what_is_known_is_held_and_the_rest_follows_it(saturated):
+    system, scales = parse_system("1c-mm-iv"), measure(saturated)
+    vmax, km, _ = np.exp(begin(system, saturated, scales, 0, {"km": 2.0}))
+    assert km == pytest.approx(2.0)
+    assert vmax / (km + 3.0) == pytest.approx(20 / (5 + 3.0), rel=0.5)
+    assert np.exp(begin(system, saturated, scales, 0, {"vmax": 9.0}))[0] == pytest.approx(9.0)
+
+
 def test_the_seed_decides(saturated):
     system, scales = parse_system("1c-mm-iv"), measure(saturated)
     assert np.array_equal(*(begin(system, saturated, scales, seed=1) for _ in range(2)))

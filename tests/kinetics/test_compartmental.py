@@ -84,6 +84,7 @@ class TestStep:
         np.testing.assert_allclose(found, STATE, rtol=1e-14)
         np.testing.assert_array_equal(area, 0.0)
 
+    @pytest.mark.long
     def test_halving_the_steps_quarters_the_error(self):
         rates = lambda y: jnp.array(RATES) / (1 + y[:, None])  # noqa: E731
 

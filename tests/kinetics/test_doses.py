@@ -40,3 +40,8 @@ def test_fields_have_neutral_values_and_the_precision_of_time():
     np.testing.assert_array_equal(doses.order, [0, 1])
     np.testing.assert_array_equal(doses.until, np.inf)
     assert Doses.of([1, 2], 5).time.dtype == jnp.float64
+
+
+def test_what_is_no_field_is_refused():
+    with pytest.raises(TypeError, match="stedy"):
+        Doses.of([0.0], 1.0, stedy=1.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.kinetics.conftest import TABLES
 
+from latentpk.compilation import count_programs
 from latentpk.kinetics.mouse import (
     BILE,
     END,
@@ -105,6 +106,7 @@ def test_nothing_is_lost_nor_negative_at_the_datas_extremes():
     assert np.asarray(amounts)[:, 0] == pytest.approx(0)
 
 
+@pytest.mark.long
 def test_the_fast_path_is_the_fine_one_at_the_datas_extremes():
     tumors = Tumor(*jnp.asarray(extremes()).T)
 
@@ -173,3 +175,12 @@ def test_a_larger_body_is_slower():
     assert human[cells, cells] == pytest.approx(slower * mouse[cells, cells])
     course = follow(USUAL, 70.0, TIMES, species="human")
     np.testing.assert_allclose(np.asarray(course.amounts).sum(axis=1), 100, rtol=1e-9)
+
+
+def test_one_program_serves_every_mouse():
+    """A body weight or a rate that were a constant of the program would be compiled anew."""
+    times = jnp.array([1.0, 24.0])
+    follow(Tumor(*[0.1] * 9), 0.02, times)
+    with count_programs() as programs:
+        follow(Tumor(*[0.2] * 9), 0.03, times)
+    assert programs.built == 0

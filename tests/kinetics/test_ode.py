@@ -138,6 +138,7 @@ def mixed():
     )
 
 
+@pytest.mark.long
 def test_far_below_saturation_it_is_the_linear_model():
     doses, pieces = mixed(), Pieces(jnp.zeros(1), jnp.array([LINEAR]))
     found = followed("2c-mm-cl-oral-lag", LINEAR, doses, TIME)
@@ -151,6 +152,7 @@ def test_far_below_saturation_it_is_the_linear_model():
     np.testing.assert_allclose(found.concentration, linear, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.long
 def test_parameters_change_when_they_are_told_to_and_resets_empty_the_body():
     doses = Doses.of([0.0, 12.0], 100.0, until=[8.0, np.inf], until_order=[0.5, 0.0])
     change = jnp.array([0.0, 4.0])
@@ -185,6 +187,7 @@ def test_a_query_counts_what_comes_before_it_in_the_record():
     assert float(after - before) == pytest.approx(2.0, rel=1e-12)
 
 
+@pytest.mark.long
 def test_the_area_is_the_integral_of_the_concentration():
     time = np.linspace(0, 40, 4001)
     found = followed("1c-mm-cl-oral", SCENARIOS[3][1], SCENARIOS[3][2], time, area=True)
@@ -196,6 +199,7 @@ def test_the_area_is_the_integral_of_the_concentration():
     assert 5 * float(linear.area[0]) + left == pytest.approx(1500, rel=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium"])
 def test_wild_parameters_give_finite_courses_and_slopes(name):
     system, doses = parse_system(name), mixed()
@@ -221,6 +225,7 @@ def test_wild_parameters_give_finite_courses_and_slopes(name):
     assert (np.asarray(found.error) > 0).all()
 
 
+@pytest.mark.long
 def test_forward_and_reverse_slopes_are_those_of_differences():
     system, doses = parse_system("2c-mm-cl-oral-lag"), mixed()
     origin = jnp.log(jnp.array([20.0, 5.0, 1.0, 50.0, 12.0, 60.0, 0.9, 0.7]))

@@ -186,6 +186,7 @@ def test_too_many_pending_doses_are_not_guessed():
     assert jnp.isfinite(run(jnp.array([[5.0, 50.0, 1.0, 5.0]]))[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_gradients_are_finite_where_things_coincide(dtype):
     """ka = CL/V, Q = 0, a query at a lag's end, a change at a dose, all at once."""

@@ -136,6 +136,7 @@ def quadrature(scenario, structure, doses, windows):
     return [total[edges == b][0] - total[edges == a][0] for a, b in windows]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", SCENARIOS)
 def test_area_agrees_with_quadrature(scenarios, widest, pad, number):
     scenario = scenarios[number]

@@ -50,6 +50,7 @@ def test_what_is_neither_cleared_nor_internalized_stays():
     assert float(slope[0] + slope[1] + slope[3]) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("amount", [30.0, 600.0])
 def test_the_full_model_with_fast_binding_is_quasi_steady(amount):
     """KSS = (koff + kint) / kon; the faster the binding, the closer, in proportion."""

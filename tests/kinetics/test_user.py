@@ -45,6 +45,7 @@ def followed(system, parameters, doses, time, **options):
     return jax.jit(lambda p, t: course(doses, t, pieces=p, **settings))(pieces, jnp.asarray(time))
 
 
+@pytest.mark.long
 def test_a_linear_one_is_the_closed_form():
     into = DoseInto("depot", bioavailability="f", lag="alag")
     mine = UserSystem(
@@ -69,6 +70,7 @@ def test_a_linear_one_is_the_closed_form():
     np.testing.assert_allclose(found.concentration, truth, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.long
 def test_a_saturable_one_is_the_built_in():
     names = ("vmax", "km", "v1", "ka")
     mine = UserSystem("mm", saturable, names, ("central", "depot"), "depot")
@@ -90,6 +92,7 @@ def savic(states, p, inputs):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("steps", "tolerance"), [(16, 3e-5), (200, 1e-6)])
 def test_a_transit_input_agrees_with_the_reference_table(steps, tolerance):
     typical = {"cl": 5, "v1": 40, "ka": 1.1, "n": 5.7, "ktr": 6.7 / 1.8, "f": 0.9}
@@ -119,6 +122,7 @@ def target(states, p, inputs):
     }
 
 
+@pytest.mark.long
 def test_states_may_begin_above_0_and_begin_there_again_after_a_reset():
     names = ("cl", "v1", "kon", "koff", "ksyn", "kdeg", "kint")
     mine = UserSystem(
@@ -138,6 +142,7 @@ def test_states_may_begin_above_0_and_begin_there_again_after_a_reset():
     assert not mine.system.oral
 
 
+@pytest.mark.long
 def test_what_had_to_be_added_to_hold_a_state_at_0_is_told():
     """100 mg leave at 5 mg/h: nothing is left at 20 h, and by 30 h as much as half was made up."""
     slow = {"k0": 1e-3, "v1": 1.0}  # too slow for the trial courses to find out

@@ -121,3 +121,32 @@ def test_an_infusion_at_steady_state_has_no_amount_to_judge():
     endless = doses([0.0], 0.0, rate=5.0, steady=3.0)
     assert Experience.of([endless], 0.0).amount is None
     assert not BEYOND.sd(endless, LATE).any()
+
+
+def test_of_doses_at_one_time_each_route_counts():
+    """An intravenous dose beside a tablet, whichever the table has first."""
+    for depot in ([1.0, 0.0], [0.0, 1.0]):
+        both = doses([0.0, 0.0], [60.0, 60.0], depot=np.array(depot))
+        assert "An intravenous dose" in BEYOND.words(both)[0]
+        assert BEYOND.sd(both, LATE)[0] > 0
+        seen = Experience.of([both], 1.0)
+        assert (seen.central, seen.depot) == (True, True)
+
+
+def test_what_is_undecided_goes_where_the_model_sends_it():
+    undecided = doses([0.0], depot=np.nan)
+    for sent, strange in ((1.0, False), (0.0, True)):
+        beyond = BEYOND._replace(undecided=sent)
+        assert bool(beyond.words(undecided)) == strange
+        assert bool(beyond.sd(undecided, LATE).any()) == strange
+
+
+def test_a_reset_ends_a_steady_state():
+    given = doses(
+        [0.0, 100.0], steady=np.array([1.0, 0.0]), interval=24.0, until=np.array([50.0, np.inf])
+    )
+    again = Experience.of([given], 1.0)
+    assert (again.length, again.doses) == (24.0 * STEADY, round(STEADY) + 1)
+    before, after, late = BEYOND.sd(given, np.array([49.0, 99.0, 1e4]))
+    assert before > 0
+    assert after == late == 0

@@ -84,3 +84,8 @@ def test_a_column_that_changes_with_doses_alone_is_proposed(read, after, propose
             "--dose-covariates" in n
             for n in read(MEALS.format(after)[:], purpose="forecast").notices
         )
+
+
+def test_other_records_may_say_anything(read):
+    text = ROWS.replace("1,3,0,0,0,0,1,0,80", "1,3,0,0,0,0,1,fasted,80")
+    np.testing.assert_array_equal(read(text, **ASKED)[0].doses.state[:, 0], [0, 1, 0, 0])

@@ -38,7 +38,7 @@ def mine():
         ({"decoder": "kernel", "structure": "1c-mm-iv"}, "mechanistic"),
         ({"decoder": "mechanistic", "structure": "user:unheard"}, "register_system"),
         ({"structure": "1c-mm-inh-iv"}, "(?s)vmax is missing.*km is missing.*v1 is missing"),
-        ({"structure": "1c-mm-iv", "initial": {"vmax": 1, "km": -2, "q": 3}}, "(?s)v1.*km.*q2"),
+        ({"structure": "1c-mm-iv", "initial": {"vmax": 1, "km": -2, "q": 3}}, "(?s)km.*q2"),
         ({"structure": "1c-iv", "initial": {"cl": 1}}, "only a nonlinear"),
     ],
 )

@@ -196,6 +196,9 @@ def test_effects_of_food_are_found_kept_shown_and_answered(tmp_path):
         again.forecast(read_nonmem(few, covariates=[], purpose="forecast"))
     predictor = again.predictor()
     assert predictor.saying({"FED": 1}).posterior(unseen[0]).said == [1.0]
+    roomy = replace(predictor.domain.doses[0], hard=(0.0, 5.0))
+    wide = replace(predictor, domain=replace(predictor.domain, doses=(roomy,)))
+    assert "FED is 3" in wide.saying({"FED": 3}).posterior(unseen[0]).trust.reason
     last = unseen[0].doses.state[-1]
     np.testing.assert_array_equal(predictor.posterior(unseen[0]).said, last)
     with pytest.raises(InputError) as caught:

@@ -263,12 +263,18 @@ def values_of(text: str) -> dict[str, float]:
     """
     found, problems = {}, []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = part.partition("=")
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        rule, mend = "A value is NAME=NUMBER", "Write for instance FED=1"
+        if name.upper() in found:
+            rule, mend = "Each has one value", "Leave one out"
+            problems.append(Problem("--dose-covariates", f"{name} is named twice", rule, mend))
+            continue
         try:
-            found[name.strip().upper()] = float(value)
+            if not name:
+                raise ValueError(part)
+            found[name.upper()] = float(value)
         except ValueError:
-            rule = "A value is NAME=NUMBER"
-            problems.append(Problem("--dose-covariates", part, rule, "Write for instance FED=1"))
+            problems.append(Problem("--dose-covariates", part, rule, mend))
     if problems or not found:
         empty = Problem("--dose-covariates", "empty", "It names values", "Write it as FED=1")
         raise InputError(problems or [empty], source="the options")

@@ -43,7 +43,7 @@ def last_dose(patient: Seen) -> tuple[float, float, float]:
     given = np.flatnonzero((np.asarray(doses.amount) > 0) | (np.asarray(doses.rate) > 0))
     if given.size == 0:
         raise InputError("A patient without any dose has no regimen. Give one with `dose`.")
-    last = given[np.argmax(np.asarray(doses.time)[given])]
+    last = given[np.lexsort((np.asarray(doses.order)[given], np.asarray(doses.time)[given]))[-1]]
     amount, duration, depot = (
         float(np.asarray(field)[last]) for field in (doses.amount, doses.duration, doses.depot)
     )

@@ -36,7 +36,11 @@ def searchable(system: System) -> bool:
 
 
 def begin(
-    system: System, records: Record, scales: Scales, seed: int
+    system: System,
+    records: Record,
+    scales: Scales,
+    seed: int,
+    known: Mapping[str, float] | None = None,
 ) -> Float[np.ndarray, " parameter"]:
     """Log parameters whose courses fit the pooled levels of up to 32 subjects best.
 
@@ -48,6 +52,7 @@ def begin(
         records: Stacked records, leading axis (subject,).
         scales: From `measure`.
         seed: Of the search.
+        known: Parameters that are held at a value, natural scale, by name.
 
     Returns:
         In the order of the system's names, shape (parameter,).
@@ -56,6 +61,9 @@ def begin(
     linear = dict(zip(structure.names, search(structure, records, scales, seed), strict=True))
     table = _guess(linear, scales, system)
     center, spread = np.array([table[name] for name in system.names]).T
+    held = {system.names.index(name): np.log(value) for name, value in (known or {}).items()}
+    for place, value in held.items():
+        center[place], spread[place] = value, 0.0
     rng = np.random.default_rng([seed, len(system.names)])
     index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
     sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
@@ -67,21 +75,25 @@ def begin(
         tried = np.clip(tried, center - 3 * spread, center + 3 * spread)
         tried[0] = best
         size = np.asarray(
-            _misfits(MechanisticDecoder(system), _absolute(system, tried), sample, limits)
+            _misfits(MechanisticDecoder(system), _absolute(system, tried, held), sample, limits)
         )
         size = np.where(np.isfinite(size), size, np.inf)
         winner = int(np.argmin(size))
         if size[winner] < lowest:
             lowest, best = size[winner], tried[winner]
-    return _absolute(system, best[None])[0]
+    return _absolute(system, best[None], held)[0]
 
 
-def _absolute(system: System, tried: Float[np.ndarray, "try parameter"]) -> np.ndarray:
-    """Log parameters from what is searched for."""
+def _absolute(
+    system: System, tried: Float[np.ndarray, "try parameter"], held: Mapping[int, float]
+) -> np.ndarray:
+    """Log parameters from what is searched for; those that are held stay where they are."""
     found = tried.copy()
     for name, other in RELATIVE.items():
         if name in system.names:
             found[:, system.names.index(name)] += tried[:, system.names.index(other)]
+    for place, value in held.items():
+        found[:, place] = value
     return found
 
 

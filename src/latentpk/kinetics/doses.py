@@ -75,10 +75,15 @@ class Doses(NamedTuple):
         Returns:
             Doses in the order given, in the precision of `time`.
 
+        Raises:
+            TypeError: A field that is none.
+
         Example:
             >>> Doses.of([0.0, 12.0], 500.0, duration=1.0).duration
             Array([1., 1.], dtype=float64)
         """
+        if unknown := sorted(set(fields) - set(NUMBERS)):
+            raise TypeError(f"doses have no number {', '.join(unknown)}; they have {NUMBERS}")
         start = jnp.atleast_1d(jnp.asarray(time))
         start = start if jnp.issubdtype(start.dtype, jnp.floating) else start.astype(float)
         neutral = {"order": jnp.arange(start.size), "until": jnp.inf}

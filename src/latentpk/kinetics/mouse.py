@@ -19,7 +19,6 @@ Source: Chou W-C et al. J Control Release 2023;361:53-63 (code UFPBPK/Nano-AI-PB
 from functools import partial
 from typing import Literal, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,11 +144,10 @@ class _Rates(NamedTuple):
     venous: Array
 
 
-@partial(eqx.filter_jit)
 def follow(
     tumor: Tumor,
     weight: Number,
-    times: Float[Array, " time"],
+    times: Float[Array | np.ndarray, " time"],
     *,
     resolution: Resolution = "fast",
     species: Species = "mouse",
@@ -168,8 +166,21 @@ def follow(
     Returns:
         Amounts in % of the dose, and delivery efficiencies.
     """
-    rates = _rates(tumor, jnp.asarray(weight, float), species)
-    grid, ends = time_grid(resolution), jnp.asarray(times, float)
+    # A number of the host's would be a constant of the program: one to compile for every mouse.
+    own = jax.tree.map(lambda x: jnp.asarray(x, float), (tumor, weight, times))
+    return _follow(*own, resolution, species)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _follow(
+    tumor: Tumor,
+    weight: Float[Array, ""],
+    ends: Float[Array, " time"],
+    resolution: Resolution,
+    species: Species,
+) -> Course:
+    rates = _rates(tumor, weight, species)
+    grid = time_grid(resolution)
     state = jnp.zeros(STATES)
     solve = partial(_solve, rates)
 

@@ -4,11 +4,12 @@ A learned decoder says nothing of regimens that nobody was given. Inside what wa
 at its word; beyond, its curve is known up to a factor that a patient keeps,
 
 .. math:: C(t) = f(t)\, e^{s(t)\,\xi}, \quad \xi \sim N(0, 1), \qquad
-          s^2(t) = \max_{d:\, t_d \le t} \Big(1 - e^{-(t - t_d)/h}\Big) \sum_k \kappa_k^2\, x_{dk}
+          s^2(t) = \max_{d:\, t_d \le t < u_d} \Big(1 - e^{-(t - t_d)/h}\Big)
+          \sum_k \kappa_k^2\, x_{dk}
 
-with x the logarithm of how far a dose's amount, the interval before it and the length of dosing
-until it are beyond the range seen: what is not known walks off at random on the logarithm of the
-distance. The median stays where it was.
+with u the time of a reset after the dose, and x the logarithm of how far a dose's amount, the
+interval before it and the length of dosing until it are beyond the range seen: what is not known
+walks off at random on the logarithm of the distance. The median stays where it was.
 """
 
 from collections.abc import Sequence
@@ -74,17 +75,16 @@ class Experience(Frozen):
             given: The doses of each.
             undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
         """
-        courses = [_course(doses) for doses in given]
+        courses = [_course(doses, undecided) for doses in given]
         amounts = [course.amount[course.amount > 0] for course in courses]
         gaps = [course.gap[np.isfinite(course.gap)] for course in courses]
-        sites = np.concatenate([np.where(np.isnan(c.depot), undecided, c.depot) for c in courses])
         return Experience(
             amount=_span(amounts),
             interval=_span(gaps),
             length=_high([float(np.max(course.length, initial=0.0)) for course in courses]),
             doses=round(_high([float(np.max(course.number, initial=0.0)) for course in courses])),
-            central=bool((sites == 0).any()),
-            depot=bool((sites == 1).any()),
+            central=any(bool(course.central.any()) for course in courses),
+            depot=any(bool(course.depot.any()) for course in courses),
         )
 
 
@@ -94,10 +94,12 @@ class Beyond(NamedTuple):
     Attributes:
         seen: What it was trained on.
         scale: What being beyond that costs.
+        undecided: Where doses of undecided route go: 0 central, 1 the absorption site.
     """
 
     seen: Experience
     scale: Scale
+    undecided: float = 0.0
 
     def sd(self, doses: Given, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
         """SD of the log concentration that comes on top of the decoder's own.
@@ -109,7 +111,7 @@ class Beyond(NamedTuple):
         Returns:
             0 until a dose is beyond what was seen, then rising, shape (time,).
         """
-        course = _course(doses)
+        course = _course(doses, self.undecided)
         far = self._far(course)
         variance = np.stack(far, axis=1) @ np.asarray(self.scale) ** 2
         out = np.flatnonzero(variance > 0)
@@ -118,11 +120,12 @@ class Beyond(NamedTuple):
         since = np.asarray(time)[:, None] - course.time[out]
         pace = (self.seen.interval or (SWELL, SWELL))[0] / SWELL
         come = np.where(course.steady[out], 1.0, -np.expm1(-np.maximum(since, 0.0) / pace))
-        return np.sqrt(np.max(np.where(since >= 0, come, 0.0) * variance[out], axis=1))
+        there = (since >= 0) & (np.asarray(time)[:, None] < course.until[out])
+        return np.sqrt(np.max(np.where(there, come, 0.0) * variance[out], axis=1))
 
     def words(self, doses: Given) -> list[str]:
         """What of the doses nobody in training was given, as sentences; none inside."""
-        seen, course = self.seen, _course(doses)
+        seen, course = self.seen, _course(doses, self.undecided)
         amount, gap, length = self._far(course)
         strange = self._strange(course)
         outside: list[tuple[str, str]] = []
@@ -133,7 +136,7 @@ class Beyond(NamedTuple):
         if strange.any():
             routes = ("An intravenous dose", "An absorbed dose (by mouth, say)")
             known = ("absorbed ones", "intravenous ones")
-            depot = int(course.depot[np.argmax(strange)])
+            depot = int(not seen.depot)
             outside.append((routes[depot], f"the {known[depot]}"))
         if seen.interval is None and gap.any():
             outside.append(("A second dose", "the single doses"))
@@ -176,27 +179,29 @@ class Beyond(NamedTuple):
     def _strange(self, course: "_Course") -> Bool[np.ndarray, " dose"]:
         """Which doses took a route that none took."""
         seen = self.seen
-        central, depot = course.depot == 0, course.depot == 1
-        return (central & (not seen.central)) | (depot & (not seen.depot))
+        return (course.central & (not seen.central)) | (course.depot & (not seen.depot))
 
 
 class _Course(NamedTuple):
-    """Doses, those at one time and site together; each field of shape (dose,).
+    """Doses, those at one time together; each field of shape (dose,).
 
-    `gap` is the time since the dose before, nan for a first one; `length` and `number` count from
-    the first, and begin anew after a reset.
+    `central` and `depot` say whether some of them enter there; `gap` is the time since the dose
+    before, nan for a first one; `length` and `number` count from the first, and begin anew after a
+    reset, which is `until` when the doses count.
     """
 
     time: np.ndarray
     amount: np.ndarray
+    central: np.ndarray
     depot: np.ndarray
     gap: np.ndarray
     length: np.ndarray
     number: np.ndarray
     steady: np.ndarray
+    until: np.ndarray
 
 
-def _course(doses: Given) -> _Course:
+def _course(doses: Given, undecided: float) -> _Course:
     amount, rate = np.asarray(doses.amount, float), np.asarray(doses.rate, float)
     there = np.flatnonzero((amount > 0) | (rate > 0))
     there = there[np.argsort(np.asarray(doses.time, float)[there], kind="stable")]
@@ -205,24 +210,34 @@ def _course(doses: Given) -> _Course:
         return np.asarray(getattr(doses, name), float)[there]
 
     time, first = np.unique(field("time"), return_index=True)
-    whole = np.add.reduceat(amount[there], first) if time.size else np.zeros(0)
+
+    def together(values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(values, first) if time.size else np.zeros(0)
+
+    site = np.where(np.isnan(field("depot")), undecided, field("depot"))
     steady = field("steady")[first] > 0
     gap = np.diff(time, prepend=np.nan)
-    gone = np.append(-np.inf, field("until")[first][:-1])[: time.size]
+    until = field("until")[first]
+    gone = np.append(-np.inf, until[:-1])[: time.size]
     anew = np.isnan(gap) | (np.isfinite(gone) & (gone <= time))
     repeated = np.where(steady, field("interval")[first], 0.0)
     gap = np.where(repeated > 0, repeated, np.where(anew, np.nan, gap))
-    begin = np.maximum.accumulate(np.where(anew, np.arange(time.size), 0))
-    before = np.where(steady, STEADY * np.maximum(repeated, 0.0), 0.0)
-    count = np.where(steady, STEADY, 0.0)
+    length, number = np.zeros(time.size), np.zeros(time.size)
+    for part in np.split(np.arange(time.size), np.flatnonzero(anew)):
+        longest = np.maximum.accumulate(STEADY * repeated[part])
+        length[part] = time[part] - time[part[:1]] + longest
+        most = np.maximum.accumulate(np.where(steady[part], STEADY, 0.0))
+        number[part] = np.arange(1, part.size + 1) + most
     return _Course(
         time=time,
-        amount=whole,
-        depot=field("depot")[first],
+        amount=together(amount[there]),
+        central=together(site == 0) > 0,
+        depot=together(site == 1) > 0,
         gap=gap,
-        length=time - time[begin] + np.maximum.accumulate(before),
-        number=np.arange(time.size) - begin + 1 + np.maximum.accumulate(count),
+        length=length,
+        number=number,
         steady=steady,
+        until=until,
     )
 
 

@@ -15,6 +15,9 @@ from jaxtyping import Float
 
 from latentpk.errors import InputError, Problem
 from latentpk.kinetics.naming import canonical
+from latentpk.kinetics.structure import Structure
+from latentpk.kinetics.system import System
+from latentpk.kinetics.user import UserEquations
 
 # structure's name: other name it may be computed from, and the (name, power) pairs that do it
 INSTEAD = {
@@ -25,9 +28,34 @@ INSTEAD = {
     "v3": ("k31", (("q3", 1), ("k31", -1))),
 }
 UNITS = {
-    "cl": "L/h", "q2": "L/h", "q3": "L/h", "v1": "L", "v2": "L", "v3": "L", "ka": "1/h",
-    "alag": "h", "f": "1", "ke": "1/h", "k12": "1/h", "k21": "1/h", "k13": "1/h", "k31": "1/h",
-}  # fmt: skip
+    **dict.fromkeys(("cl", "q2", "q3"), "L/h"),
+    **dict.fromkeys(("v1", "v2", "v3"), "L"),
+    **dict.fromkeys(("ke", "k12", "k21", "k13", "k31"), "1/h"),
+    "ka": "1/h",
+    "alag": "h",
+    "f": "(share)",
+    # of nonlinear systems
+    **dict.fromkeys(("dcl", "clt", "clb", "clm"), "L/h"),
+    **dict.fromkeys(("vc", "vm"), "L"),
+    **dict.fromkeys(("ka2", "kr", "kgb", "kbile", "ktr", "kdeg", "kint"), "1/h"),
+    **dict.fromkeys(("koff", "koffm"), "1/h"),
+    **dict.fromkeys(("kon", "konm"), "L/(mg h)"),
+    **dict.fromkeys(("alag2", "t50", "tgb", "dgb"), "h"),
+    **dict.fromkeys(("vmax", "kin"), "mg/h"),
+    **dict.fromkeys(("km", "kd0", "base", "kss"), "mg/L"),
+    "ksyn": "mg/(L h)",
+    "bmax": "mg",
+    "alpha": "1",
+    "fodds": "(odds)",
+    **dict.fromkeys(("vinh", "fa"), "(share)"),
+}
+
+
+def parameter_unit(structure: Structure | System, name: str) -> str:
+    """Unit of a structure's parameter; of a user's system what the user said, else empty."""
+    if isinstance(structure, UserEquations):
+        return structure.model.units.get(name, "")
+    return UNITS[name]
 
 
 def read_form(

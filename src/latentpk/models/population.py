@@ -140,6 +140,11 @@ class PopulationConfig(Frozen):
         return isinstance(structure_of(self.structure), Structure)
 
     @property
+    def oral(self) -> bool:
+        """Whether it has an absorption site, where doses of undecided route go."""
+        return structure_of(self.structure).oral
+
+    @property
     def correlations(self) -> tuple[tuple[int, int], ...]:
         """Below the diagonal of the factor of a full omega: places of its numbers, row by row."""
         size = len(self.varying) if self.omega == "full" else 0

@@ -166,8 +166,9 @@ def _hold(covariates: np.ndarray, size: int) -> np.ndarray:
 
 
 def pad_state(state: np.ndarray, size: int) -> np.ndarray:
-    """Covariates of doses, the last one's repeated: of a value that no dose has, a logarithm could
-    be no number. Where there are no doses they are 1, which has every shape of effect.
+    """Pad covariates of doses by the last one's: the logarithm of a made-up one could be none.
+
+    Where there are no doses they are 1, of which there is every shape of effect.
     """
     some = state if len(state) else np.ones((1, state.shape[1]))
     return np.concatenate([state, np.repeat(some[-1:], size - len(state), axis=0)])

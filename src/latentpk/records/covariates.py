@@ -104,9 +104,21 @@ def _asked(findings: Findings, asked: Sequence[str]) -> list[str]:
     return names
 
 
-def read_column(findings: Findings, units: Units, name: str) -> np.ndarray:
-    """One covariate as recorded, internal units, checked against what it can be."""
-    values = numbers(findings, name)
+def read_column(
+    findings: Findings, units: Units, name: str, *, within: np.ndarray | None = None
+) -> np.ndarray:
+    """One covariate as recorded, internal units, checked against what it can be.
+
+    Args:
+        findings: Where the problems go.
+        units: Of the file.
+        name: The column.
+        within: Which records are read, shape (row,); the others are missing, unread.
+
+    Returns:
+        Its values, nan where missing, shape (row,).
+    """
+    values = numbers(findings, name, within=within)
     physical = PHYSICAL.get(name)
     if physical is None:
         return values

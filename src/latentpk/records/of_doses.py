@@ -54,7 +54,7 @@ def read_of_doses(
             mend = "Leave it out of the covariates, or of the covariates of doses"
             findings.add(where, "it is a covariate of the patient, too", rule, mend)
         else:
-            own = np.where(events.dose, read_column(findings, units, name), np.nan)
+            own = read_column(findings, units, name, within=events.dose)
             rule, mend = f"Each dose says its {name}", "Fill it in"
             findings.flag(events.dose & np.isnan(own), name, f"{name} is missing", rule, mend)
             kept.append(name)

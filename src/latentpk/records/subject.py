@@ -241,6 +241,11 @@ class Cohort:
     def __getitem__(self, index: int | slice) -> Subject | tuple[Subject, ...]:
         return self.subjects[index]
 
+    @property
+    def described_units(self) -> str:
+        """Units of all columns that the cohort was read from, in words."""
+        return self.units.describe((*self.covariate_names, *self.dose_covariates))
+
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Cohort":
         """The same cohort with only the subjects at `indices`, in that order."""
         return replace(self, subjects=tuple(self.subjects[int(i)] for i in indices))

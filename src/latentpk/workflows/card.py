@@ -14,8 +14,6 @@ from latentpk.inference.initial import absorption_of
 from latentpk.inference.training import TrainingHistory
 from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.system import System
-from latentpk.kinetics.user import UserEquations
 from latentpk.library.card import LibraryModel
 from latentpk.models.config import (
     CompartmentConfig,
@@ -26,39 +24,11 @@ from latentpk.models.config import (
 )
 from latentpk.models.distilled import DistilledConfig
 from latentpk.models.latent import LatentModel
+from latentpk.models.parameters import parameter_unit
 from latentpk.models.prior import LearnedPrior
 from latentpk.models.published import PublishedPrior, structure_of
 from latentpk.models.residual import FORMULAS
 from latentpk.records.subject import Cohort
-
-UNITS = {
-    **dict.fromkeys(("cl", "q2", "q3"), "L/h"),
-    **dict.fromkeys(("v1", "v2", "v3"), "L"),
-    "ka": "1/h",
-    "alag": "h",
-    "f": "(share)",
-    # of nonlinear systems
-    **dict.fromkeys(("dcl", "clt", "clb", "clm"), "L/h"),
-    **dict.fromkeys(("vc", "vm"), "L"),
-    **dict.fromkeys(("ka2", "kr", "kgb", "kbile", "ktr", "kdeg", "kint"), "1/h"),
-    **dict.fromkeys(("koff", "koffm"), "1/h"),
-    **dict.fromkeys(("kon", "konm"), "L/(mg h)"),
-    **dict.fromkeys(("alag2", "t50", "tgb", "dgb"), "h"),
-    **dict.fromkeys(("vmax", "kin"), "mg/h"),
-    **dict.fromkeys(("km", "kd0", "base", "kss"), "mg/L"),
-    "ksyn": "mg/(L h)",
-    "bmax": "mg",
-    "alpha": "1",
-    "fodds": "(odds)",
-    **dict.fromkeys(("vinh", "fa"), "(share)"),
-}
-
-
-def parameter_unit(structure: Structure | System, name: str) -> str:
-    """Unit of a structure's parameter; of a user's system what the user said, else empty."""
-    if isinstance(structure, UserEquations):
-        return structure.model.units.get(name, "")
-    return UNITS[name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +83,7 @@ def versions() -> dict[str, str]:
 def reading(cohort: Cohort, config: ModelConfig | DistilledConfig) -> dict[str, Any]:
     """Arguments of `read_nonmem` with which later data are read as the training data were."""
     found: dict[str, Any] = {
-        "units": cohort.units.describe((*cohort.covariate_names, *cohort.dose_covariates)),
+        "units": cohort.described_units,
         "covariates": [c.name for c in config.covariates],
         "interpolation": cohort.interpolation,
         "medians": {c.name: c.median for c in config.covariates},
@@ -145,7 +115,7 @@ def card(outcome: Outcome, cohort: Cohort) -> dict[str, Any]:
             "subjects": len(cohort),
             "levels": int(sum(len(s.levels) for s in cohort)),
             "doses": int(sum(len(s.doses) for s in cohort)),
-            "units": cohort.units.describe(cohort.covariate_names),
+            "units": cohort.described_units,
             "interpolation": cohort.interpolation,
             **({} if cohort.derive is None else {"computed": " ".join(cohort.computed)}),
             "typical time [h]": scales.time_scale,

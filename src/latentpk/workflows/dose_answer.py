@@ -14,9 +14,9 @@ from latentpk.dosing.spread import Spread
 from latentpk.inference.trust import Trust, worst
 from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
+from latentpk.models.parameters import parameter_unit
 from latentpk.records.subject import Cohort
 from latentpk.workflows.averaging import Average, Pair
-from latentpk.workflows.card import parameter_unit
 from latentpk.workflows.exposure import LEVEL, unit_of
 from latentpk.workflows.patient import Posterior
 from latentpk.workflows.predictor import Predictor

@@ -95,7 +95,7 @@ def advise(
         "doses replaced": int(np.sum(posterior.subject.doses.time >= answer.start)),
         "covariates": covariate_values(pairs),
         **coming_values(predictor, posterior),
-        "units": cohort.units.describe(cohort.covariate_names),
+        "units": cohort.described_units,
         "reading": list(cohort.notices),
         "file sha256": cohort.source_hash,
         "draws": draws,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 
 from latentpk.inference.averaging import Panel, Say
 from latentpk.inference.grouped import group_columns
@@ -31,12 +32,14 @@ class Judge:
         settings: How posteriors are computed.
         half_life: Of the typical patient with given covariates [h].
         beyond: Which regimens the model was trained on, where it is to be asked.
+        coming: The covariates of doses to come, where they were told: they are judged as well.
     """
 
     domain: Domain
     settings: PosteriorSettings
     half_life: Callable[[np.ndarray], float]
     beyond: Beyond | None = None
+    coming: Float[np.ndarray, " covariate"] | None = None
 
     def __call__(self, posterior: Posteriors, index: int, subject: Subject) -> tuple[Trust, ...]:
         """Judge one subject of a block: gates A, B and C."""
@@ -54,13 +57,14 @@ class Judge:
 
     def _known(self, subject: Subject) -> Trust:
         """Gate B but for the regimen."""
+        state = subject.doses.state
         known = (
             subject.covariates,
             subject.doses.time,
             subject.levels.time,
             subject.renal,
             subject.doses.amount,
-            subject.doses.state,
+            state if self.coming is None else np.vstack([state, self.coming]),
         )
         first = gate_b(self.domain, *known)
         if first.verdict == "ok":

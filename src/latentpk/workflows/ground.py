@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from latentpk.inference.beginning import begin, searchable
+from latentpk.inference.beginning import begin
 from latentpk.inference.initial import (
     Scales,
     absent,
@@ -136,11 +136,13 @@ class Ground:
         return self.training.model_copy(update={"samples": FOLLOWED_SAMPLES})
 
     def beginning(self, system: System, records: Record) -> dict[str, float]:
-        """Where the parameters of stated equations begin, natural scale; lacking that, a search."""
-        if self.initial or not searchable(system):
-            return starting_values(system, self.initial)
+        """Where the parameters of stated equations begin, natural scale; what lacks is searched."""
+        known = starting_values(system, self.initial)
+        if len(known) == len(system.names):
+            return known
         if (name := str(system)) not in self.begun:
-            self.begun[name] = np.exp(begin(system, records, self.scales, self.training.seed))
+            found = begin(system, records, self.scales, self.training.seed, known)
+            self.begun[name] = np.exp(found)
         return dict(zip(system.names, self.begun[name].tolist(), strict=True))
 
     def family(self, candidate: Candidate) -> Family:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from latentpk.errors import ArtifactError, InputError, Problem
+from latentpk.inference.beginning import searchable
 from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.registry import is_users, users_system
 from latentpk.kinetics.structure import Structure
@@ -52,10 +53,10 @@ def starting_values(system: System, initial: Mapping[str, float] | None) -> dict
         initial: Values by name, natural scale.
 
     Returns:
-        One of each parameter, in their order.
+        One of each parameter, in their order; where the system is `searchable`, of those given.
 
     Raises:
-        InputError: Every parameter without a value, unknown, or not above 0.
+        InputError: Every parameter without a value that nothing can find, unknown, or not above 0.
 
     Example:
         >>> from latentpk.kinetics.systems import parse_system
@@ -68,7 +69,7 @@ def starting_values(system: System, initial: Mapping[str, float] | None) -> dict
     problems = [
         Problem("initial", f"{name} is missing", f"{rule}; nothing tells where each begins", mend)
         for name in system.names
-        if name not in given
+        if name not in given and not searchable(system)
         for mend in (f"Give initial={{{name!r}: ...}}, a typical value",)
     ]
     for name, value in given.items():
@@ -81,7 +82,7 @@ def starting_values(system: System, initial: Mapping[str, float] | None) -> dict
             )
     if problems:
         raise InputError(problems, source="the starting values")
-    return {name: float(given[name]) for name in system.names}
+    return {name: float(given[name]) for name in system.names if name in given}
 
 
 def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:

@@ -82,7 +82,7 @@ class Posterior:
         if self.coming is not None:
             return self.coming
         if len(doses) > 0:
-            return doses.state[np.argmax(doses.time)]
+            return doses.state[np.lexsort((doses.order, doses.time))[-1]]
         return np.array(prior.reference_dose)
 
     @property

@@ -93,7 +93,7 @@ class Predictor:
             adaptive_draws=max(10_000, (2 if self.model.decoder.simulated else 4) * draws),
             rival=True,
         )
-        judge = Judge(self.domain, settings, self.half_life, self.model.beyond)
+        judge = self._judge(settings)
         for start in range(0, len(subjects), BLOCK):
             block = [self.dosed(subject) for subject in subjects[start : start + BLOCK]]
             tight = self.model.decoder.simulated  # a step more costs more than a program more
@@ -143,7 +143,7 @@ class Predictor:
         """The same model, told what holds of doses to come, such as {"FED": 1}.
 
         Args:
-            values: Of every covariate of doses.
+            values: Of every covariate of doses, in the unit that the model's card names.
 
         Raises:
             InputError: Every name that is unknown or missing, and every value that the model
@@ -195,8 +195,11 @@ class Predictor:
     def voice(self, cohort: Cohort, settings: PosteriorSettings) -> Voice:
         """This model asked about a cohort."""
         dosed = replace(cohort, subjects=tuple(self.dosed(s) for s in cohort))
-        judge = Judge(self.domain, settings, self.half_life, self.model.beyond)
+        judge = self._judge(settings)
         return Voice(self.name, self.model, dosed, self.undecided, judge)
+
+    def _judge(self, settings: PosteriorSettings) -> Judge:
+        return Judge(self.domain, settings, self.half_life, self.model.beyond, self.coming)
 
     def half_life(self, covariates: Float[np.ndarray, " covariate"]) -> float:
         """Half-life of the typical patient with these covariates, the slowest mode [h]."""

@@ -11,7 +11,6 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from latentpk.errors import ArtifactError, InputError, NotFittedError
-from latentpk.inference.beginning import searchable
 from latentpk.inference.training import Course, Trainer, refresh_encoder, train
 from latentpk.inference.trust import Domain
 from latentpk.library.card import LibraryModel
@@ -111,7 +110,7 @@ class Fitted(Frozen):
         named = None if isinstance(self.config, DistilledConfig) else self.config.decoder.name
         if self.experience is None or named not in SCALES:
             return None
-        return Beyond(self.experience, SCALES[named])
+        return Beyond(self.experience, SCALES[named], float(self.chosen.route == "oral"))
 
 
 class ProfileVAE:
@@ -145,10 +144,8 @@ class ProfileVAE:
                 "take decoder compartment (--decoder)."
             )
         if system is not None:
-            given = self.settings.initial
-            told = given is not None or not searchable(system)
-            start = starting_values(system, given) if told else None
-            update = {"structure": str(system), "initial": start}
+            start = starting_values(system, self.settings.initial)
+            update = {"structure": str(system), "initial": start or None}
             self.settings = self.settings.model_copy(update=update)
         elif self.settings.initial is not None:
             raise InputError("initial: only a nonlinear structure begins at given values.")

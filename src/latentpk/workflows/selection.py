@@ -26,6 +26,7 @@ from latentpk.workflows.trials import (
     Trial,
     apart,
     choose,
+    decided_route,
     folds,
     gain_of,
     is_closed,
@@ -168,7 +169,7 @@ def select(
     depot = np.concatenate([s.doses.depot for s in subjects])
     absorbed = bool(selection.ground.dose_covariates) and route == "auto"
     open_route = bool(np.isnan(depot).any()) and route == "auto" and not absorbed
-    fixed: Route = "oral" if route == "oral" or absorbed else "iv"
+    fixed: Route = "oral" if absorbed else decided_route(selection.ground.cohort, route)
     routes: tuple[Route, ...] = ("iv", "oral") if open_route else (fixed,)
     first_prior: PriorKind = "linear" if prior == "auto" else prior
     if is_system(structure):

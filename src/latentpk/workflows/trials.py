@@ -8,6 +8,7 @@ from pydantic import Field
 
 from latentpk.kinetics.systems import is_system
 from latentpk.models.config import Frozen
+from latentpk.records.subject import Cohort
 from latentpk.workflows.setup import HYBRID
 
 FREE = ("kernel", "grid", "neural_ode")  # decoders without a structure
@@ -20,6 +21,19 @@ SECOND_GAIN = -1.0  # in a small cohort a second compartment may seem worse by t
 FOLDS_BELOW = 200  # fewer subjects than this are all held out in turn
 FOLDS = 3
 GAIN = 1.5  # standard errors by which a richer model must forecast better
+
+
+def decided_route(cohort: Cohort, route: str) -> Route:
+    """Where doses of undecided route go, where that is not tried: as asked, else as all others go.
+
+    Args:
+        cohort: Whose doses tell.
+        route: "auto", "iv" or "oral".
+    """
+    if route == "auto":
+        depot = np.concatenate([subject.doses.depot for subject in cohort])
+        route = "oral" if depot.size and (depot == 1).all() else "iv"
+    return "oral" if route == "oral" else "iv"
 
 
 class Candidate(Frozen):

@@ -174,6 +174,7 @@ def test_an_area_is_the_integral_of_the_concentration(case, change):
     assert float(area) == pytest.approx(truth, rel=2e-4)
 
 
+@pytest.mark.long
 def test_every_parameter_has_a_finite_gradient(case):
     _, ((loss, terms), slopes) = case.traced_step()
     assert np.isfinite([loss, *terms]).all()

@@ -32,6 +32,7 @@ def studies():
     return simulate_studies(3, seed=3)
 
 
+@pytest.mark.long
 def test_levels_are_positive_and_every_subject_has_some(studies):
     for study in studies:
         assert (study.concentrations > 0).all()

@@ -6,6 +6,7 @@ import pytest
 
 from latentpk import InputError, ProfileVAE, read_nonmem
 from latentpk.inference.hierarchy import Floors
+from latentpk.models.beyond import Experience
 from latentpk.workflows.general.departure import Drugs, cost, study_of, tuning, with_study
 from latentpk.workflows.general.tune import TuneSettings, tune
 
@@ -40,6 +41,21 @@ def test_doses_by_both_routes_are_refused(ward, untrained):
     )
     with pytest.raises(InputError, match="absorption site"):
         tune(read_nonmem(both), QUICK, general=untrained)
+
+
+def test_covariates_of_doses_are_refused(ward, untrained):
+    fed = pl.when(pl.col("TIME") > 0).then(1).otherwise(0)
+    frame = ward.with_columns(FED=fed, CMT=pl.lit(1), RATE=pl.lit(0.0))
+    cohort = read_nonmem(frame, dose_covariates=["FED"], route="oral")
+    with pytest.raises(InputError, match="FED"):
+        tune(cohort, QUICK, general=untrained)
+
+
+@pytest.mark.long
+def test_it_knows_the_regimens_it_was_tuned_on(tuned, few):
+    kept = tuned.fitted.experience
+    assert kept == Experience.of([subject.doses for subject in few], 0.0)
+    assert tuned.fitted.beyond is not None
 
 
 @pytest.mark.long

@@ -49,6 +49,7 @@ def test_focei_reaches_its_optimum(focei):
     np.testing.assert_allclose(np.exp(focei.found.value), values, rtol=1e-3)
 
 
+@pytest.mark.long
 def test_quadrature_reaches_the_exact_optimum(exact):
     values, row = wanted("exact")
     assert exact.found.arrived
@@ -70,6 +71,7 @@ def test_it_is_an_optimum(exact, simulated):
             assert height(moved) > height(found.value) + 1e-5
 
 
+@pytest.mark.long
 def test_values_are_evaluated_where_nothing_is_estimated(simulated):
     values, row = wanted("exact")
     found = at(simulated, values, nodes=25)
@@ -181,7 +183,7 @@ def test_censored_levels_count_by_their_probability(simulated):
         ({"iov": ("q2",)}, "q2"),
         ({"initial": "q2=3"}, "q2"),
         ({"initial": "ka=-3"}, "above 0"),
-        ({"structure": "1c-mm-oral"}, "nonlinear"),
+        ({"structure": "1c-mm-inh-oral"}, "nonlinear"),
         ({"structure": "1c-iv"}, "no absorption site"),
     ],
 )

@@ -23,7 +23,6 @@ from latentpk.workflows.general.scaling import config_at
 
 KIND, SCHEMA = "general-model", 1
 FOLDER = Path(str(files("latentpk.library").joinpath(GENERAL)))
-MOST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from latentpk.inference.hierarchy import Floors, Place, factor_of, place_study, 
 from latentpk.inference.polish import PolishSettings, make_polisher
 from latentpk.kinetics.doses import refuse_steady
 from latentpk.library import GENERAL
+from latentpk.models.beyond import Experience
 from latentpk.models.config import Frozen, ModelConfig
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, stack_records
@@ -24,12 +25,13 @@ from latentpk.workflows.distill import encoder_training, train_encoder
 from latentpk.workflows.general.departure import Drugs, tuning
 from latentpk.workflows.general.model import General, shipped_general
 from latentpk.workflows.general.scaling import config_at, scales_of
+from latentpk.workflows.of_doses import check_of_doses
 from latentpk.workflows.origin import Origin
 from latentpk.workflows.profile import Fitted, ProfileSettings, ProfileVAE
 from latentpk.workflows.setup import covariate_configs
 from latentpk.workflows.stages import ascend
 from latentpk.workflows.teaching import redrawn, scattered
-from latentpk.workflows.trials import Candidate, Route
+from latentpk.workflows.trials import Candidate, Route, decided_route
 
 Progress = Callable[[int, int, str], None]
 ROUTES: tuple[Route, ...] = ("iv", "oral")
@@ -81,9 +83,10 @@ def tune(
         A fitted ProfileVAE with a learned field.
 
     Raises:
-        InputError: Doses at steady state, or by both routes.
+        InputError: Doses at steady state, by both routes, or with covariates of their own.
     """
     settings = settings or TuneSettings()
+    check_of_doses(cohort, "neural_ode", "auto", settings.route)
     general = general or shipped_general()
     store = Checkpoint(checkpoint, identity(cohort, settings, general.sha256))
     scales, covariates = scales_of(cohort), covariate_configs(cohort)
@@ -128,8 +131,7 @@ def _ways(cohort: Cohort, route: str) -> dict[Route, Record]:
         InputError: There is none: doses at steady state, or by both routes.
     """
     undecided = _undecided(cohort) and route == "auto"
-    told: Route = "oral" if route == "oral" else "iv"
-    routes = ROUTES if undecided else (told,)
+    routes = ROUTES if undecided else (decided_route(cohort, route),)
     ways: dict[Route, Record] = {
         one: stack_records(cohort.subjects, undecided=float(one == "oral"), tight=True)
         for one in routes
@@ -201,5 +203,6 @@ def _assembled(
         reading=reading(cohort, config),
         notices=(*((store.note,) if store.note else ()), *told),
         origin=origin,
+        experience=Experience.of([s.doses for s in cohort], float(chosen.route == "oral")),
     )
     return ProfileVAE.assembled(outcome.model, fitted, store)

@@ -1,6 +1,6 @@
 """Covariate discovery: a base fit, what each patient's levels say, the effects, and a last fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,9 @@ def _written(
 def told(found: Discovery) -> dict[str, Any]:
     """JSON values: the effects with gains and probabilities, and the fit that holds them."""
     names, varying = found.cohort.covariate_names, found.directions
+    near = {
+        one.place: rivals(found.problem, found.choice.fit, one) for one in found.choice.fit.chosen
+    }
     effects = [
         {
             "parameter": varying[one.parameter],
@@ -252,7 +255,7 @@ def told(found: Discovery) -> dict[str, Any]:
             "rise_without": gain,
             "probability": found.probability.get(one.place),
             "hardly_told_from": _collinear(found, one.covariate),
-            "nearly_as_likely": rivals(found.problem, found.choice.fit, one),
+            "nearly_as_likely": near[one.place],
         }
         for one, gain in zip(found.choice.fit.chosen, found.choice.gains, strict=True)
     ]
@@ -270,7 +273,12 @@ def told(found: Discovery) -> dict[str, Any]:
         "threshold_is": "fall of -2 log L by degree of freedom that the best of all effects "
         "passes when covariates are permuted between patients, as often as asked for",
     }
-    answer = {"meta": meta, "effects": effects, "others": others, "warnings": _warnings(found)}
+    answer = {
+        "meta": meta,
+        "effects": effects,
+        "others": others,
+        "warnings": _warnings(found, near),
+    }
     if found.base is None or found.final is None:
         return answer
     meta["base_minus2_log_likelihood"] = found.base.found.minus2
@@ -290,7 +298,7 @@ def _collinear(found: Discovery, name: str) -> list[str]:
     ]
 
 
-def _warnings(found: Discovery) -> list[str]:
+def _warnings(found: Discovery, near: Mapping[tuple[int, str], Mapping[str, float]]) -> list[str]:
     cohort, said = found.cohort, []
     varying = [
         name
@@ -309,8 +317,7 @@ def _warnings(found: Discovery) -> list[str]:
                 f"{one.covariate} goes with {', '.join(others)} (rank correlation from "
                 f"{TOGETHER:g} on): the data can hardly tell which of them acts."
             )
-        near = rivals(found.problem, found.choice.fit, one)
-        others = sorted(set(near) - set(others))
+        others = sorted(set(near[one.place]) - set(others))
         if others:
             said.append(
                 f"{one.covariate} on {found.directions[one.parameter]}: with {', '.join(others)} "

@@ -265,7 +265,7 @@ def records_for(cohort: Cohort, config: PopulationConfig) -> Record:
     Raises:
         InputError: Doses into an absorption site that the structure has not.
     """
-    oral = "ka" in config.names or not config.linear
+    oral = config.oral
     depot = [bool((subject.doses.depot == 1).any()) for subject in cohort]
     if any(depot) and not oral:
         who = cohort.subjects[depot.index(True)].id
@@ -316,7 +316,8 @@ def starting_model(
         if isinstance(structure, Structure):
             log_own = search(structure, records, scales, settings.seed)
         else:
-            log_own = begin(structure, records, scales, settings.seed)
+            own = {name: given[name] for name in structure.names if name in given}
+            log_own = begin(structure, records, scales, settings.seed, own)
         found = np.linalg.solve(form_matrix(config.parameters, config.names), log_own)
         typical = np.where([name in given for name in config.parameters], typical, np.exp(found))
     model = build_population(config, typical, spread=SPREAD, proportional=NOISE)

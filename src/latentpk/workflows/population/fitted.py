@@ -86,7 +86,7 @@ class FittedPopulation:
         cohort, config = fit.cohort, fit.config
         covariates, said = covariate_configs(cohort), dose_covariate_configs(cohort)
         reading: dict[str, Any] = {
-            "units": cohort.units.describe((*cohort.covariate_names, *cohort.dose_covariates)),
+            "units": cohort.described_units,
             "covariates": list(cohort.covariate_names),
             "interpolation": cohort.interpolation,
             "medians": {known.name: known.median for known in covariates},
@@ -105,9 +105,9 @@ class FittedPopulation:
                 covariates=covariates,
                 dose_covariates=said,
                 usual_dose=float(measure(fit.records).dose),
-                undecided=float("ka" in config.names or not config.linear),
+                undecided=float(config.oral),
                 reading=reading,
-                card=_card(fit, found, covariates),
+                card=_card(fit, found, (*covariates, *said)),
             ),
         )
 
@@ -203,7 +203,7 @@ def _card(
         "data": {
             "subjects": meta["subjects"],
             "levels": meta["levels"],
-            "units": fit.cohort.units.describe(fit.cohort.covariate_names),
+            "units": fit.cohort.described_units,
             "interpolation": fit.cohort.interpolation,
         },
         "covariates": [

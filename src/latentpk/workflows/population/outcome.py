@@ -16,9 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.inference.estimation import Estimate
-from latentpk.kinetics.user import UserEquations
 from latentpk.models.latent import LatentModel
-from latentpk.models.parameters import UNITS
+from latentpk.models.parameters import parameter_unit
 from latentpk.models.population import (
     RESIDUAL_TERMS,
     PopulationConfig,
@@ -82,11 +81,12 @@ def describe(fit: PopulationFit) -> dict[str, Any]:
     errors = _errors(config, found, covariance)
     levels = np.asarray(fit.records.mask & ~fit.records.censored)
     individual = individual_predictions(fit.model, fit.records, found.modes)
+    structure = structure_of(config.structure)
     return {
         "meta": _meta(fit),
         "parameters": {
             name: _one(values["typical"][k], errors["typical"][k], log=True)
-            | {"unit": _unit(config, name)}
+            | {"unit": parameter_unit(structure, name) or None}
             for k, name in enumerate(config.parameters)
         },
         "effects": _effects(config, values["coefficient"], errors["coefficient"]),
@@ -358,13 +358,6 @@ def _subjects(fit: PopulationFit) -> list[dict[str, Any]]:
         }
         for k, subject in enumerate(fit.cohort)
     ]
-
-
-def _unit(config: PopulationConfig, name: str) -> str | None:
-    structure = structure_of(config.structure)
-    if isinstance(structure, UserEquations):
-        return structure.model.units.get(name)
-    return UNITS.get(name) if config.linear else None
 
 
 def _finite(value: float) -> float | None:
