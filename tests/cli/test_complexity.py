@@ -31,6 +31,7 @@ def table(mixed, tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_it_writes_json_and_pictures_and_says_who_is_complex(run, table, tmp_path):
     out, plots = tmp_path / "found.json", tmp_path / "plots"
     done = run(

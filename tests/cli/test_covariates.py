@@ -12,6 +12,7 @@ def table(ward, tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_it_writes_what_was_found_and_prints_it(latentpk, table, tmp_path):
     out = tmp_path / "found.json"
     done = latentpk(
@@ -47,6 +48,7 @@ def test_bad_input_is_told_and_nothing_written(latentpk, table, tmp_path, more, 
 GENTAMICIN = "gentamicin-hodiamont-2017"  # knows no covariate
 
 
+@pytest.mark.long
 def test_a_model_is_asked_for_its_directions(latentpk, table, tmp_path):
     out = tmp_path / "found.json"
     done = latentpk(

@@ -40,6 +40,7 @@ def distilled(place):
     return out
 
 
+@pytest.mark.long
 def test_a_distilled_folder_answers_every_verb(distilled, ten, place):
     forecast = run("forecast", distilled, ten, "--out", place / "f.csv", "--draws", 256)
     assert forecast.exit_code == 0, forecast.stderr
@@ -53,6 +54,7 @@ def test_a_distilled_folder_answers_every_verb(distilled, ten, place):
     assert "distilled from" in shown.stdout
 
 
+@pytest.mark.long
 def test_a_fit_starts_from_a_folder(distilled, ten, place):
     out = place / "ours.model"
     asked = ("fit", ten, "--start-from", distilled, "--out", out, "--epochs", 1)

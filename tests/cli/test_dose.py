@@ -107,6 +107,7 @@ def test_a_named_target_is_the_same_in_every_unit(patient):
     assert other["probability"] > 0.3
 
 
+@pytest.mark.long
 def test_a_report_beside_the_answer(patient):
     patient.write_text(PATIENT.replace("7,", "<script>7,"))
     page = patient.with_suffix(".html")
@@ -203,6 +204,7 @@ def test_creatinine_in_another_unit_is_refused_though_the_card_caps_what_comes_o
     assert any("Creatinine is 0.0124 mg/dL" in reason for reason in found["reasons"])
 
 
+@pytest.mark.long
 def test_of_doses_that_all_reach_the_target_the_smallest_is_taken(tmp_path):
     path = tmp_path / "meropenem.csv"
     path.write_text(
@@ -281,6 +283,7 @@ def test_an_unknown_metric_is_bad_input(patient):
     assert not out.exists()
 
 
+@pytest.mark.long
 def test_a_published_model_forecasts_without_training(patient):
     out = patient.with_suffix(".out.csv")
     result = run("forecast", "vancomycin-goti-2018", patient, "--out", out)
@@ -288,6 +291,7 @@ def test_a_published_model_forecasts_without_training(patient):
     assert len(out.read_text().splitlines()) == 3
 
 
+@pytest.mark.long
 def test_an_average_over_models_shows_each(patient):
     out = patient.with_suffix(".json")
     names = "vancomycin-goti-2018+vancomycin-buelga-2005"
@@ -322,6 +326,7 @@ def test_a_prior_weight_out_of_range_is_bad_input(patient, weight):
     assert not out.exists()
 
 
+@pytest.mark.long
 def test_a_dose_by_several_models(patient):
     page = patient.with_suffix(".html")
     names = "vancomycin-goti-2018+vancomycin-buelga-2005"

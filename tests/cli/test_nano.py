@@ -227,6 +227,7 @@ class TestPredict:
         assert "row 1: every value is missing" in refused.stderr
         assert unchanged()
 
+    @pytest.mark.long
     @pytest.mark.parametrize("damage", ["kind", "bytes", "empty", "absent"])
     def test_what_is_no_model_is_bad_input(
         self, latentpk, files, nano_folder, fitted_folder, tmp_path, damage

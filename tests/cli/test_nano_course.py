@@ -16,6 +16,7 @@ def table(nano_table, tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_courses_are_written(latentpk, folder, table, tmp_path):
     out, early = tmp_path / "course.csv", tmp_path / "early.csv"
     early.write_text("ID,TIME,TUMOR\n1000,1,0.5\n")

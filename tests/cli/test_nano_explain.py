@@ -45,6 +45,7 @@ def test_the_file_is_what_python_says(nano_folder, nano_model, table, studies, t
     assert result.stdout.splitlines()[-1] == str(out)
 
 
+@pytest.mark.long
 def test_a_whole_table_is_compared_with_chance(nano_folder, nano_table, studies, tmp_path):
     path, out = tmp_path / "all.csv", tmp_path / "explain.json"
     nano_table.write_csv(path)

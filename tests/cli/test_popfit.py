@@ -36,6 +36,7 @@ def test_it_writes_estimates_and_prints_them(latentpk, tmp_path):
     assert own["parameters"] == found["parameters"]
 
 
+@pytest.mark.long
 def test_a_model_folder_is_forecast_from_and_shown(latentpk, tmp_path, monkeypatch):
     model, out = tmp_path / "fit.model", tmp_path / "forecast.csv"
     fit = latentpk("popfit", DATA, *FAST, "--out", tmp_path / "fit.json", "--model", model)

@@ -96,6 +96,7 @@ def test_a_card_without_a_definition_has_none_to_bring(patient):
     assert "theophylline states no definition" in result.stderr
 
 
+@pytest.mark.long
 def test_gate_b_speaks_of_formula_creatinine_and_dialysis(patient):
     patient.write_text(PATIENT.replace(",1.0,", ",1.7,"))
     _, found = exposure(patient, *TOTAL)
@@ -109,6 +110,7 @@ def test_gate_b_speaks_of_formula_creatinine_and_dialysis(patient):
     assert "on dialysis" in " ".join(found["subjects"][0]["reasons"])
 
 
+@pytest.mark.long
 def test_a_dose_carries_the_formula(patient):
     out = patient.with_suffix(".json")
     grid = ("--doses", "500:1500:500", "--intervals", "12", "--infusion", "1", "--draws", "1000")
@@ -118,6 +120,7 @@ def test_a_dose_carries_the_formula(patient):
     assert "Cockcroft and Gault" in json.loads(out.read_text())["inputs"]["computed"][0]
 
 
+@pytest.mark.long
 def test_a_forecast_computes_too(patient):
     out = patient.with_suffix(".out.csv")
     result = run("forecast", "vancomycin-goti-2018", patient, "--out", out, "--renal", "card")

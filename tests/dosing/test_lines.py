@@ -115,6 +115,7 @@ def wary(who):
     return replace(who, model=replace(who.model, beyond=BEYOND), shift=shift)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("metric", "at"),
     [("auc24", "ss"), ("trough", "ss"), ("auc24", 30.0), ("peak", 36.0), ("ft_mic@4", "ss")],
@@ -152,6 +153,7 @@ def test_a_regimen_beyond_the_training_is_a_caution_that_names_it():
     assert far.alternatives[0].exposure.hi > 1.1 * sure.alternatives[0].exposure.hi
 
 
+@pytest.mark.long
 def test_the_same_regimen_is_recommended_as_by_the_closed_form():
     practice = Practice(amounts=(200.0, 300.0, 400.0, 600.0), intervals=(12.0,), infusions=(1.0,))
     target = parse_target("auc24=110:170")
@@ -170,6 +172,7 @@ def test_the_same_regimen_is_recommended_as_by_the_closed_form():
     assert found.verdict == "ok"
 
 
+@pytest.mark.long
 def test_a_dose_rate_above_the_largest_elimination_has_no_steady_state_and_says_so():
     metric = Metric("auc")
     slow, fast = (

@@ -197,6 +197,7 @@ def test_a_window_that_new_doses_hardly_reach_is_a_caution(posterior):
     assert any("only the last 6 h" in reason for reason in found.reasons)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", ["auc24=400:600", "trough=10:15"])
 def test_a_model_averaged_with_itself_recommends_the_same(posterior, target):
     """Shares .3 and .7 of one model: the same chances, amounts and spreads as that model's own."""

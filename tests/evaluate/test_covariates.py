@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from latentpk.evaluate.covariates import NEAR, choose, rivals, selection_probabilities
 
@@ -27,6 +28,7 @@ def test_shapes_are_told_apart_where_they_differ(make):
     assert (one.place, one.shape) == ((0, "AGE"), "power")
 
 
+@pytest.mark.long
 def test_where_nothing_acts_something_is_found_as_often_as_was_allowed(make):
     found = [bool(choose(make(40, 100 + k), permutations=100).fit.chosen) for k in range(60)]
     assert 0 < np.mean(found) <= 0.22  # 0.1, with three standard errors of sixty data sets

@@ -52,6 +52,7 @@ def without(records, j):
     return eqx.tree_at(lambda r: r.mask, records, mask)
 
 
+@pytest.mark.long
 def test_the_evidence_is_the_posteriors_own(bank, model, records):
     assert of(bank, model) == pytest.approx(evidence(model, records), abs=0.03)
 

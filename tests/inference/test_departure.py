@@ -126,6 +126,7 @@ def ascents(start, ward):
     }
 
 
+@pytest.mark.long
 def test_data_move_it_as_far_as_the_penalty_lets_them(ascents):
     truth = np.log([4 / 3, 4 / 5])
     np.testing.assert_allclose(ascents["wide"].typical, truth, atol=0.2)

@@ -67,6 +67,7 @@ def test_levels_inform_no_more_directions_than_there_are(found):
     assert np.all((each > 0.5) & (each <= 2))
 
 
+@pytest.mark.long
 def test_the_encoders_bound_is_a_bound_and_without_directions_the_likelihood(model, records, found):
     elbo = encoder_elbo(model, records, found[2].vectors)
     exact = posteriors(model, records, PosteriorSettings(ladder=False)).log_evidence
@@ -87,6 +88,7 @@ def at_origin(model, records, bank):
     return np.repeat(levels[:, None], bank.level.shape[1], axis=1)
 
 
+@pytest.mark.long
 def test_switching_off_what_levels_speak_of_loses_held_out_levels(model, records, found):
     told = measure_dimension(model, records, found[2], draws=256)
     assert told.held_out[0] < told.held_out[2]

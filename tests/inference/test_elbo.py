@@ -179,6 +179,7 @@ class TestGroups:
         assert (np.asarray(summed[1].kl) > 0).all()
         np.testing.assert_allclose(summed[0], -summed[1].bound - summed[1].subset, rtol=1e-12)
 
+    @pytest.mark.long
     def test_training_moves_shares_places_and_widths_in_single_precision(self, divided, ward):
         light = precision.single(divided)
         record = jax.tree.map(jnp.asarray, precision.single(take(ward, 5)))

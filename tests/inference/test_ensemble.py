@@ -25,6 +25,7 @@ def fold(nano_rows):
     return make_folds(nano_rows.groups, 3, scored=nano_rows.scored, seed=0)
 
 
+@pytest.mark.long
 def test_weights_are_of_out_of_fold_predictions(nano_fit):
     ensemble, inner = nano_fit
     np.testing.assert_array_equal(

@@ -62,6 +62,7 @@ def test_modes_are_the_references(modes, reference):
     np.testing.assert_allclose(np.asarray(modes.eps) * SPREAD, eta, atol=1e-7)
 
 
+@pytest.mark.long
 def test_the_curvature_is_that_of_the_joint_density(model, records, modes):
     record, eps = take(records, 3), modes.eps[3]
     location = model.location(record)
@@ -116,6 +117,7 @@ def test_sampling_agrees_with_quadrature(model, records, modes, reference):
     assert abs(found.sum() - exact.sum()) < 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "nodes", "close"),
     [("focei", 1, 1e-6), ("laplace", 1, 1e-6), ("quadrature", 3, 1e-6)],
@@ -142,6 +144,7 @@ def test_gradients_follow_the_mode(model, records, method, nodes, close):
         assert float(slope[k]) == pytest.approx(float(numeric), abs=close, rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_subject_without_levels_says_nothing(model, records, modes):
     record = take(records, 0)
     empty = eqx.tree_at(lambda r: r.mask, record, jnp.zeros_like(record.mask))

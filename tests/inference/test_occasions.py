@@ -100,6 +100,7 @@ def plain():
     return eps, np.exp(log)
 
 
+@pytest.mark.long
 def test_two_occasions_have_the_moments_of_plain_sampling(plain):
     ours = found(ROWS)
     assert ours.eps.shape == (1, 16384, 4)

@@ -22,6 +22,7 @@ def rounds(polisher):
     return first, polisher.run_round(first, 1)
 
 
+@pytest.mark.long
 def test_polishing_raises_the_true_marginal_likelihood(polisher, rounds, start, ward, evidence):
     before = evidence(ward, start).sum()
     one, two = (evidence(ward, polisher.finish(state)).sum() for state in rounds)

@@ -114,6 +114,7 @@ def test_first_rung_agrees_with_the_exact_posterior_of_all_patients(reference, f
     judge(reference, first, quantities, range(1, 13))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "guess",
     [(0.0, 0.0, 0.0), (0.584, 1.866, 0.213)],

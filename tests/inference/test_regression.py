@@ -111,6 +111,7 @@ def test_each_network_learns_from_rows_of_its_own(lessons, trained):
     assert np.abs(found[1] - trained[1]).max() > 0.1
 
 
+@pytest.mark.long
 def test_attention_does_not_collapse_under_a_penalty():
     """A penalty on queries and keys makes attention uniform: a named sign of failure."""
     rng = np.random.default_rng(0)

@@ -68,6 +68,7 @@ def test_levels_say_what_the_posterior_has_beyond_the_prior():
     np.testing.assert_allclose(found.pull[0], slope.T @ seen, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_divided_population_explains_bimodal_levels_better(divided, ward_of, evidence):
     """A ward of two groups by the divided start, explained by one Gaussian and by two."""
     import jax

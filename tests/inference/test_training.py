@@ -82,6 +82,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bits(trainer, course, trained):
     state, history = train(trainer, course)
     assert_same(state, trained[0])

@@ -37,6 +37,7 @@ def test_tempering_keeps_the_order_until_enough_points_count():
     assert 1 / np.sum(weight**2) >= tumor_bank.ENOUGH
 
 
+@pytest.mark.long
 def test_points_weigh_more_where_measurements_are_explained(filled, library):
     prior = np.stack([gaussian(z, TYPICAL, np.diag(WIDTH)) for z in filled.z])
     apart = (filled.log_seen[:, None] - filled.tissue) * filled.measured[:, None]
@@ -56,6 +57,7 @@ def test_a_particle_without_measurements_has_points_that_say_nothing(filled):
     assert np.isfinite(filled.log_proposal[-1]).all()
 
 
+@pytest.mark.long
 def test_it_is_reproducible_and_rows_do_not_depend_on_each_other(filled, library):
     mouse = physiology(library.particles)
     again = fill_bank(library.courses, mouse, seed=3, threads=2)

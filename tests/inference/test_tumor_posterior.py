@@ -40,6 +40,7 @@ def test_a_measurement_pulls_the_course_towards_it(case):
         assert np.sign(found[1] - prior[1]) == np.sign(np.log(factor))
 
 
+@pytest.mark.long
 def test_both_rungs_agree_with_many_plain_draws(case):
     prior = middle(tumor_posterior(*case, None, seed=0), case[2])
     value = seen(float(np.exp(prior[0] + 1.0)))

@@ -27,12 +27,14 @@ def trained(case):
     return train_tumor(*case, SETTINGS, seed=0)
 
 
+@pytest.mark.long
 def test_held_out_courses_choose_what_was_measured(trained):
     told = trained.told
     assert told.assay == max(told.assays, key=lambda one: told.assays[one])
     assert told.decay == 0.03
 
 
+@pytest.mark.long
 def test_the_error_is_found(case):
     found = train_tumor(*case, TumorSettings(folds=3, width=4, steps=150, decays=(1.0,)), seed=0)
     assert 0.15 < found.model.sigma < 0.6  # 0.3 in truth; few points blur it

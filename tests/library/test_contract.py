@@ -11,6 +11,7 @@ from latentpk.workflows.predictor import open_predictor
 from latentpk.workflows.simulate import simulate_truth
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list_models())
 def test_a_cohort_is_positive_and_finite(name):
     simulation = simulate_truth(name, 50, seed=1)

@@ -61,6 +61,7 @@ def read(fit, table, purpose="forecast"):
     return read_nonmem(table, **fit.reading(), purpose=purpose)
 
 
+@pytest.mark.long
 def test_both_groups_are_found(fit):
     prior = fit.model.prior
     assert np.exp(float(prior.log_shares()[1])) == pytest.approx(SHARE, abs=0.1)
@@ -69,6 +70,7 @@ def test_both_groups_are_found(fit):
     assert float(prior.chol()[0, 0]) == pytest.approx(0.25, abs=0.15)  # one Gaussian has 0.8
 
 
+@pytest.mark.long
 def test_levels_tell_who_is_who(fit, unseen):
     table, slow = unseen
     forecast = fit.forecast(read(fit, table)).group_by("ID", maintain_order=True).first()

@@ -70,6 +70,7 @@ def test_the_mode_of_one_patient_has_the_least_objective(neonates, choices):
     )
 
 
+@pytest.mark.long
 def test_more_levels_attain_more(neonates):
     patients = draw(ROWS["neonates"], 100, seed=5)
     choices = peers.Choices.of(patients)

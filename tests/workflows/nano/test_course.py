@@ -75,6 +75,7 @@ def test_a_model_without_courses_says_so(nano_model, nano_table):
 
 
 class TestJoined:
+    @pytest.mark.long
     def test_it_comes_back_to_the_last_bit(self, nano_joined, nano_table, tmp_path):
         nano_joined.save(tmp_path / "model")
         again = NanoModel.load(tmp_path / "model")

@@ -73,6 +73,7 @@ def test_the_signal_is_found_and_the_noise_is_not(result):
     assert -0.3 < min(mean) <= max(mean) < 0
 
 
+@pytest.mark.long
 def test_every_scored_row_is_predicted_once_a_repeat_and_no_other(outcomes, nano_rows):
     for repeat in (0, 1):
         seen = np.concatenate([one.rows for one in outcomes if one.repeat == repeat])
@@ -144,6 +145,7 @@ def test_a_feature_that_is_the_target_is_seen_and_noise_is_not(nano_rows, settin
     assert found["KTRES50"]["ensemble"]["r2"] < 0.05
 
 
+@pytest.mark.long
 def test_threads_change_nothing_and_bring_no_warning(nano_rows, settings, outcomes):
     together = run_folds(nano_rows, settings, threads=2)
     for one, other in zip(outcomes, together, strict=True):

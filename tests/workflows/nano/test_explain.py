@@ -27,6 +27,7 @@ def found(nano_model, nano_table, nano_studies):
     return explain(nano_model, nano_table, studies=nano_studies, settings=settings)
 
 
+@pytest.mark.long
 def test_an_answer_is_json_of_finite_values(found):
     again = json.loads(json.dumps(found, allow_nan=False))
     assert again == found

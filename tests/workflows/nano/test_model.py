@@ -223,6 +223,7 @@ class TestStorage:
             with pytest.raises(ArtifactError):
                 NanoModel.load(place)
 
+    @pytest.mark.long
     def test_a_model_of_patients_is_refused(self, fitted_folder):
         with pytest.raises(ArtifactError, match="profile-vae"):
             NanoModel.load(fitted_folder)

@@ -38,6 +38,7 @@ def found(fitted, noisy):
     return discover_directions(fitted.predictor(), noisy, FEW)
 
 
+@pytest.mark.long
 def test_weight_acts_on_volume_and_noise_on_nothing(found):
     answer = told(found)
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer

@@ -77,6 +77,7 @@ def test_summaries_are_the_likelihood_around_the_mode(found):
     np.testing.assert_allclose(np.sqrt(problem.empty.variance), sd, rtol=0.05)
 
 
+@pytest.mark.long
 def test_covariates_that_go_together_are_named(patients):
     settings = DiscoverySettings(base=BASE, covariates=("WT", "TWIN"), resamples=0, permutations=50)
     answer = told(discover(patients, settings, route="iv"))
