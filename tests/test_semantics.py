@@ -257,6 +257,7 @@ def test_the_last_columns_belong_to_the_subject(answered):
     assert set(table["VERDICT"]) <= {"ok", "caution", "refuse"}
 
 
+@pytest.mark.long
 def test_an_implausible_subject_harms_nobody_else(answered, forecast, patients):
     _, table, _ = answered
     alone = forecast(patients.filter(pl.col("ID") == 4), ties="pre")

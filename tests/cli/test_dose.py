@@ -68,6 +68,7 @@ def test_a_refusal_gives_reasons_and_no_dose_and_exits_with_0(patient):
     assert "No dose is recommended" in result.stdout
 
 
+@pytest.mark.long
 def test_a_dose_before_the_first_level_and_the_first_dose(patient):
     head = PATIENT.splitlines()[0]
     patient.write_text(f"{head}\n7,0,2,,,,1,70,90,0\n")
@@ -222,6 +223,7 @@ def test_of_doses_that_all_reach_the_target_the_smallest_is_taken(tmp_path):
     assert found["optimal_amount"][0]["amount"] <= 2000  # "more" has no end
 
 
+@pytest.mark.long
 def test_why_new_doses_begin_when_they_do_is_told(patient):
     def reason(text):
         patient.write_text(text)
@@ -260,6 +262,7 @@ def test_two_patients_are_one_too_many(patient):
     assert not out.exists()
 
 
+@pytest.mark.long
 def test_exposures_of_a_file(patient):
     out = patient.with_suffix(".json")
     options = ("--metric", "auc24", "--at", "24", "--range", "400:600", "--out", out)

@@ -173,6 +173,7 @@ def test_a_target_that_nothing_offered_reaches_is_a_caution(posterior):
     assert any("with a chance of only" in reason for reason in found.reasons)
 
 
+@pytest.mark.long
 def test_a_first_dose_counts_towards_the_largest_amount_a_day(predictor, read):
     posterior = predictor.posterior(read(GOLDEN)[0], draws=1024)
     practice = PRACTICE.model_copy(update={"loading": True, "most_daily": 2000.0})

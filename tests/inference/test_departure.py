@@ -139,6 +139,7 @@ def test_data_move_it_as_far_as_the_penalty_lets_them(ascents):
     assert sizes == sorted(sizes)
 
 
+@pytest.mark.long
 def test_it_starts_in_float32_and_ends_in_float64(start, ward, ascents):
     leaves = jax.tree_util.tree_leaves(departing(start, BetweenSites()).start)
     assert {leaf.dtype.name for leaf in leaves} == {"float32"}

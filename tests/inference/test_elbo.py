@@ -78,6 +78,7 @@ def test_beta_weighs_the_divergence(single):
     np.testing.assert_allclose(half.bound, half.log_likelihood + 0.5 * ratio, rtol=1e-9)
 
 
+@pytest.mark.long
 def test_more_samples_raise_the_bound_towards_the_evidence(single, terms, evidence, ward):
     exact = evidence(ward)[5]
     elbo = float(single[0][1].bound.mean())

@@ -77,6 +77,7 @@ def grid(divided, quick):
     return _grid
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cl", "levels", "torn"),
     [(3.0, 3, False), (0.6, 3, False), (1.25, 3, True), (1.0, 1, True)],
@@ -100,6 +101,7 @@ def test_the_posterior_is_the_grids(found, grid, patient, divided, cl, levels, t
     assert (0.1 < probability[1] < 0.9) == torn  # both kinds of case are here
 
 
+@pytest.mark.long
 def test_without_levels_it_is_exactly_the_prior(found, patient, divided):
     one = found(patient(3.0, levels=0))
     np.testing.assert_allclose(one.group[0], SHARES, rtol=1e-12)

@@ -74,6 +74,7 @@ def test_the_curvature_is_that_of_the_joint_density(model, records, modes):
     assert np.abs(jax.grad(height)(eps)).max() < 1e-8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("method", "nodes"), COLUMNS, ids=lambda x: str(x))
 def test_every_method_meets_its_reference(model, records, modes, reference, method, nodes):
     rule = make_rule(method, 3, nodes=nodes or 1)._replace(held=False)

@@ -169,6 +169,7 @@ def keep(records, mask):
     return eqx.tree_at(lambda r: r.mask, records, records.mask & mask)
 
 
+@pytest.mark.long
 def test_a_forecast_score_is_the_density_of_the_later_levels_given_the_first(
     trainer, known, ward, evidence
 ):

@@ -249,6 +249,7 @@ def test_levels_the_model_cannot_explain_are_told(found, verdict, reason):
     assert (trust.value < trust.threshold) == (verdict != "ok")
 
 
+@pytest.mark.long
 def test_the_remainder_of_a_linear_model_is_chi_square():
     """y = eps + noise: what is left beside the effect raises as many flags as it should."""
     rng = np.random.default_rng(0)

@@ -55,6 +55,7 @@ def column(found, output, volume):
     return found.state[:, amounts[output]] / (1 if output == "A_GB" else volume)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", SCENARIOS)
 @pytest.mark.parametrize(("steps", "tolerance"), [(16, 3e-5), (200, 1e-6)])
 def test_courses_agree_with_the_reference_table(number, steps, tolerance):
@@ -178,6 +179,7 @@ def test_a_reset_puts_the_target_back_to_its_turnover():
     np.testing.assert_allclose(found.state[1], [0, 0, 0, 3 * 2, 0], atol=1e-9)
 
 
+@pytest.mark.long
 def test_a_query_counts_what_comes_before_it_in_the_record():
     doses = Doses.of([0.0, 12.0], 100.0)
     time, order = jnp.array([12.0, 12.0]), jnp.array([0.5, 1.5])

@@ -132,6 +132,7 @@ def test_changing_parameters_agree_with_an_ode():
         np.testing.assert_allclose(amount, column, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.long
 def test_steady_state_takes_the_parameters_of_its_time():
     """Before the change as with constant parameters; after it as an ODE from that content."""
     structure = Structure.parse("2c-oral-lag")

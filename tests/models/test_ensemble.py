@@ -26,6 +26,7 @@ def parts(ensemble):
     return manifest, {name: value.copy() for name, value in arrays.items()}, dict(files)
 
 
+@pytest.mark.long
 def test_the_median_is_the_weighted_sum_of_the_members(ensemble, known):
     found = ensemble.predict(known)
     assert tuple(found.members) == tuple(sorted(found.members, key=MEMBERS.index))

@@ -22,6 +22,7 @@ POINTS = np.log([0.29, 12.0, 1.9, 0.097, 0.08, 0.003]) + 0.5 * RNG.standard_norm
 
 
 class TestDecode:
+    @pytest.mark.long
     def test_is_the_pbpk_model_of_the_parameters(self):
         found = decode(POINTS, BODY, TIMES)
         for point, tissue, blood in zip(POINTS, found.tissue, found.blood, strict=True):
@@ -80,6 +81,7 @@ def latent(nano_joined):
 
 
 class TestPrior:
+    @pytest.mark.long
     def test_its_density_is_the_mixtures(self, latent):
         location = np.stack([POINTS[0], POINTS[1], POINTS[2]])
         each = [

@@ -59,6 +59,7 @@ def folder(adapted, tmp_path_factory):
     return place
 
 
+@pytest.mark.long
 def test_ten_patients_move_it_part_of_the_way(adapted):
     assert 1.15 < factor_of(adapted) < 1.5
 

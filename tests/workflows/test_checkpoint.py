@@ -14,7 +14,9 @@ from latentpk.inference.elbo import ElboTerms
 from latentpk.inference.training import TrainingHistory, begin_at
 from latentpk.models.bundle import to_arrays
 from latentpk.workflows import checkpoint
+from latentpk.workflows.card import identity
 from latentpk.workflows.checkpoint import Checkpoint
+from latentpk.workflows.profile import ProfileSettings
 from latentpk.workflows.trials import Candidate, Trial
 
 IDENTITY = {"data": "abc", "settings": {"seed": 1}, "versions": {"jax": "1"}}
@@ -89,6 +91,7 @@ class CutOff(Exception):
     pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [(7, "training"), (3, "polishing the population")])
 def test_a_resumed_fit_is_the_uninterrupted_one(fitted, ward, tmp_path, monkeypatch, moment):
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
@@ -195,7 +198,7 @@ def _stamp(folder):
 
 def test_the_checkpoint_knows_the_reading(ward):
     """What changes the result changes the identity."""
-    model = ProfileVAE()
+    settings = ProfileSettings()
     cohort = read_nonmem(ward)
     other = read_nonmem(ward.with_columns(WT=pl.col("WT") + 1))
     lines = {
@@ -204,5 +207,6 @@ def test_the_checkpoint_knows_the_reading(ward):
         "covariates": read_nonmem(ward, covariates=[]),
     }
     for key, changed in lines.items():
-        assert model._identity(changed)[key] != model._identity(cohort)[key]
-    assert model._identity(cohort) == model._identity(read_nonmem(ward))
+        assert identity(changed, settings)[key] != identity(cohort, settings)[key]
+    assert identity(cohort, settings) == identity(read_nonmem(ward), settings)
+    assert identity(cohort, settings, "of another model") != identity(cohort, settings)

@@ -180,6 +180,7 @@ def by_rule(fitted, grown):
 
 
 class TestTimeVaryingCovariates:
+    @pytest.mark.long
     def test_they_change_what_comes_after(self, table, by_rule):
         early = pl.col("TIME") < 12
         np.testing.assert_allclose(
@@ -299,6 +300,7 @@ class TestTies:
         rows = (pl.col("ID") == subject) & (pl.col("TIME") == 12)
         return tables[ties][1].filter(rows)["PRED"].item()
 
+    @pytest.mark.long
     def test_the_file_decides_by_record_order(self, tables):
         assert self.at_dose(tables, "file", "1") == self.at_dose(tables, "pre", "1")
         assert self.at_dose(tables, "file", "2") == self.at_dose(tables, "post", "2")

@@ -67,6 +67,7 @@ def moment(values, weight):
     return mean, weight @ (values - mean) ** 2
 
 
+@pytest.mark.long
 def test_levels_tell_of_their_own_occasions_alone(posterior):
     # eta CL, eta V, then kappa CL and V of the two occasions that have levels
     assert posterior.found.eps.shape == (1, 8192, 6)
@@ -136,6 +137,7 @@ def test_who_else_is_in_the_file_changes_no_answer(predictor):
         np.testing.assert_allclose(both[column][4:], two[column], rtol=1e-9)
 
 
+@pytest.mark.long
 def test_posteriors_come_in_the_order_of_the_file(predictor):
     head, *rows = TEXT.splitlines()
     third = "".join(f"3{row[1:]}\n" for row in rows)

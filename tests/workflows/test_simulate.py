@@ -22,6 +22,7 @@ def cohort():
     return simulate_truth(GOTI, 300, seed=7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_gives_a_plausible_cohort(name):
     model = read_model(name)
@@ -134,6 +135,7 @@ def test_another_design_leaves_the_patients_as_they_are():
     )
 
 
+@pytest.mark.long
 def test_a_bolus_says_that_it_is_intravenous():
     design = read_model(GOTI).design
     bolus = design.model_copy(
@@ -165,6 +167,7 @@ def test_an_unknown_model_is_refused():
         simulate("teophylline", 3)
 
 
+@pytest.mark.long
 def test_every_occasion_has_effects_of_its_own():
     name = "busulfan-mccune-2014"
     simulation = simulate_truth(name, 600, seed=9)

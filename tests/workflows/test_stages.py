@@ -81,6 +81,7 @@ def test_levels_tell_who_is_who(fit, unseen):
     assert (forecast["VERDICT"] == "ok").mean() > 0.8
 
 
+@pytest.mark.long
 def test_without_levels_a_forecast_has_both_groups(fit, unmeasured):
     table = fit.forecast(read(fit, unmeasured))
     shares = np.exp(np.asarray(fit.model.prior.log_shares()))
@@ -97,6 +98,7 @@ def test_without_levels_a_forecast_has_both_groups(fit, unmeasured):
     assert trough["LO"][0] < typical[0] < trough["PRED_MEDIAN"][0] < slow[0] < trough["HI"][0]
 
 
+@pytest.mark.long
 def test_a_dose_before_any_level_weighs_both_groups(fit, unmeasured):
     predictor = fit.predictor()
     posterior = predictor.posterior(read(fit, unmeasured)[0], draws=4096)
@@ -119,6 +121,7 @@ def test_a_dose_before_any_level_weighs_both_groups(fit, unmeasured):
     assert answer.alternatives[0].probability < 0.85  # no dose suits both
 
 
+@pytest.mark.long
 def test_the_map_is_a_persons_of_the_likeliest_group(fit, unseen):
     table, slow = unseen
     cohort = read(fit, table)
@@ -130,6 +133,7 @@ def test_the_map_is_a_persons_of_the_likeliest_group(fit, unseen):
         assert posterior.groups["P_GROUP_2"] == pytest.approx(float(slow[who]), abs=0.05)
 
 
+@pytest.mark.long
 def test_patients_drawn_from_the_model_are_of_both_groups(fit):
     cohort = read_nonmem(two_kinds(120, 5)[0])
     drawn = redrawn(fit.model, cohort.subjects, 0.0, seed=1)
@@ -140,6 +144,7 @@ def test_patients_drawn_from_the_model_are_of_both_groups(fit):
     assert np.mean(trough > middle) == pytest.approx(share, abs=0.12)
 
 
+@pytest.mark.long
 def test_exposures_say_which_group(fit, unseen):
     from latentpk.dosing.metric import parse_metric
 
@@ -149,6 +154,7 @@ def test_exposures_say_which_group(fit, unseen):
     assert sum(subject["groups"].values()) == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_the_card_tells_the_groups(fit, capsys):
     card = fit.card()
     first, second = card["groups of people"]
@@ -160,6 +166,7 @@ def test_the_card_tells_the_groups(fit, capsys):
     assert second["share"] in shown
 
 
+@pytest.mark.long
 def test_a_saved_model_forecasts_the_same_bits(fit, unseen, tmp_path):
     fit.save(tmp_path / "m")
     back = ProfileVAE.load(tmp_path / "m")
@@ -170,6 +177,7 @@ def test_a_saved_model_forecasts_the_same_bits(fit, unseen, tmp_path):
     assert back.forecast(read(back, table)).equals(fit.forecast(read(fit, table)))
 
 
+@pytest.mark.long
 def test_the_largest_group_is_the_first(fit):
     shares = np.asarray(fit.model.prior.log_shares())
     assert (np.diff(shares) < 0).all()

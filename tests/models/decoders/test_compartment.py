@@ -100,6 +100,7 @@ class TestDosesOfTheirOwn:
         np.testing.assert_allclose(found, truth, rtol=1e-7, atol=1e-9)
         assert np.abs(self.predicted(self.Z, self.DOSES) - found).max() > 0.1
 
+    @pytest.mark.long
     def test_clearance_still_changes_for_all_that_is_in_the_body(self):
         rows = np.stack([self.Z, self.Z + np.log([3.0, 1, 1, 1])])
         found = self.predicted(rows, self.owned(), (0.0, 1.0))

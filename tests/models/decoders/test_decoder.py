@@ -200,6 +200,7 @@ def is_double(aval):
     return getattr(aval, "dtype", None) == jnp.float64 and not aval.weak_type
 
 
+@pytest.mark.long
 def test_a_training_step_in_float32_stays_there(case):
     jaxpr, ((_, terms), slopes) = case.traced_step()
     assert doubles(jaxpr.jaxpr) == []

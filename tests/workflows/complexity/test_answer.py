@@ -15,6 +15,7 @@ def residual(assessed):
     return residual_model(assessed)
 
 
+@pytest.mark.long
 def test_the_answer_is_json_without_nan_and_counts_everybody(assessed, residual):
     answer = json.loads(json.dumps(told(assessed, residual), allow_nan=False))
     assert sum(answer["population"]["counts"].values()) == len(assessed.cohort)

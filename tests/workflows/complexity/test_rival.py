@@ -69,6 +69,7 @@ def fits(monkeypatch, mixed_models):
     return asked
 
 
+@pytest.mark.long
 def test_a_file_the_model_has_not_seen_is_judged_by_folds(cohort, mixed_models, assessed, fits):
     other = replace(cohort, source_hash="another")
     found = assess(mixed_models[0], other, settings=assessed.settings)

@@ -135,6 +135,7 @@ def test_maps_sum_to_one_and_have_the_models_entropy(nano_model):
     assert attention_entropy_of(maps) >= attention_entropy(ensemble) - 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "members",
     [{"knowledge": False}, {"tasks": "single"}, {"attends": False}, {"tokens": 3}],

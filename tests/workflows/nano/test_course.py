@@ -56,6 +56,7 @@ def test_threads_change_nothing(nano_joined, nano_table, alone):
     assert course(nano_joined, nano_table.head(3), TIMES, threads=2)[0].equals(alone[0])
 
 
+@pytest.mark.long
 def test_other_species_are_said_to_be_extrapolation(nano_joined, nano_table, alone):
     table, notices = course(nano_joined, nano_table.head(1), TIMES, species="human")
     assert any("human" in one and "nothing here was fitted" in one for one in notices)

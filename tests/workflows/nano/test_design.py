@@ -275,6 +275,7 @@ def test_many_designs_are_as_few(nano_model, library):
     np.testing.assert_array_equal(many.near[rows], few.near)
 
 
+@pytest.mark.long
 def test_particles_are_predicted_at_once_and_apart_alike(
     model_with_latent, library, nano_studies, rows, monkeypatch
 ):

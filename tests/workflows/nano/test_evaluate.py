@@ -153,6 +153,7 @@ def test_threads_change_nothing_and_bring_no_warning(nano_rows, settings, outcom
             np.testing.assert_array_equal(one.median[name], other.median[name])
 
 
+@pytest.mark.long
 def test_the_largest_seed_is_one_and_progress_comes_to_its_end(nano_rows, settings):
     told = []
     last = settings.model_copy(update={"seed": 2**32 - 1, "repeats": 1})

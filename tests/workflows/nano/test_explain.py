@@ -37,6 +37,7 @@ def test_an_answer_is_json_of_finite_values(found):
     assert "not what happens in a tumor" in found["meta"]["what"]
 
 
+@pytest.mark.long
 def test_predictions_are_those_of_the_model(found, nano_model, nano_table, nano_studies):
     from latentpk.workflows.nano.table import read_library
 
