@@ -31,6 +31,7 @@ def studies(nano_studies, tmp_path):
     return path
 
 
+@pytest.mark.long
 def test_the_file_is_what_python_says(nano_folder, nano_model, table, studies, tmp_path):
     out = tmp_path / "explain.json"
     result = run("explain", nano_folder, table, "--studies", studies, "--out", out, "--seed", 3)
@@ -57,6 +58,7 @@ def test_a_whole_table_is_compared_with_chance(nano_folder, nano_table, studies,
     assert json.loads(out.read_text())["global"]["null"]["permutations"] == 20
 
 
+@pytest.mark.long
 def test_pictures_are_drawn_and_counted(nano_folder, table, tmp_path, monkeypatch):
     from latentpk.report import nano
 

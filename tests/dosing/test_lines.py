@@ -82,6 +82,7 @@ class Known:
         return self.who
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("metric", "at"),
     [

@@ -121,6 +121,7 @@ def test_a_loading_dose_brings_the_first_day_nearer(predictor, read):
     assert first.probability == same.probability  # the steady state has forgotten it
 
 
+@pytest.mark.long
 def test_a_level_above_the_limit_holds_the_next_dose(predictor, read):
     high = GOLDEN.replace("27.0", "60.0").replace("14.0", "48.0")
     posterior = predictor.posterior(read(high)[0], draws=2048)

@@ -43,6 +43,7 @@ def covariance(model):
     return chol @ chol.T
 
 
+@pytest.mark.long
 def test_all_directions_are_the_whole_prior_and_none_is_nothing(model, found):
     vectors = found[2].vectors
     assert covariance(restricted(model, vectors, 2)) == pytest.approx(covariance(model), rel=1e-9)

@@ -57,6 +57,7 @@ def modes(model, records):
     return found(model, records)
 
 
+@pytest.mark.long
 def test_modes_are_the_references(modes, reference):
     eta = reference.select("ETA_KA", "ETA_CL", "ETA_V").to_numpy()
     np.testing.assert_allclose(np.asarray(modes.eps) * SPREAD, eta, atol=1e-7)

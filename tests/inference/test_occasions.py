@@ -9,6 +9,8 @@ from latentpk.models.published import PopulationModel, build_published
 from latentpk.models.record import stack_records
 from latentpk.records import read_nonmem
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 CL, V, ERROR = 4.0, 30.0, 0.2
 OMEGA, WITHIN = (0.09, 0.04), 0.06  # between patients (CL, V), between occasions (CL)
 MANY = PosteriorSettings(draws=16384, ladder=False)
@@ -115,6 +117,7 @@ def test_two_occasions_have_the_moments_of_plain_sampling(plain):
     assert here[2] > 0.1 > -0.1 > here[3]
 
 
+@pytest.mark.long
 def test_a_variance_that_vanishes_leaves_the_posterior_of_one_occasion():
     still = found(ROWS, within=None)
     assert still.eps.shape[2] == 2
@@ -126,6 +129,7 @@ def test_a_variance_that_vanishes_leaves_the_posterior_of_one_occasion():
     np.testing.assert_allclose(ours.log_evidence, still.log_evidence, atol=0.03)
 
 
+@pytest.mark.long
 def test_one_occasion_is_a_patient_with_both_variances():
     rows = [(time, amount, dv, 1) for time, amount, dv, _ in ROWS]
     ours = found(rows)
@@ -141,6 +145,7 @@ def test_one_occasion_is_a_patient_with_both_variances():
     np.testing.assert_allclose(ours.log_evidence, summed.log_evidence, atol=0.03)
 
 
+@pytest.mark.long
 def test_padding_of_occasions_changes_no_answer():
     ours, padded = found(ROWS), found(ROWS, spare=1)
     assert (ours.eps.shape[2], padded.eps.shape[2]) == (4, 6)

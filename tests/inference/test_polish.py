@@ -32,6 +32,7 @@ def test_polishing_raises_the_true_marginal_likelihood(polisher, rounds, start, 
     np.testing.assert_allclose(polished.prior.typical, np.log([4.0, 40.0]), atol=0.25)
 
 
+@pytest.mark.long
 def test_it_also_raises_it_for_patients_it_has_not_seen(polisher, rounds, start, ward_of, evidence):
     unseen = ward_of(24, seed=8)
     assert evidence(unseen, polisher.finish(rounds[1])).sum() > evidence(unseen, start).sum()

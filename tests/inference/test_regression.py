@@ -57,6 +57,7 @@ def test_a_training_step_has_no_float64(lessons):
     assert "float64" not in arrays
 
 
+@pytest.mark.long
 def test_the_same_seed_and_lessons_give_the_same_bits(lessons, trained):
     again = train_networks(CONFIG, lessons, SETTINGS, seeds=[1, 2])
     np.testing.assert_array_equal(again, trained)

@@ -52,6 +52,7 @@ def test_points_weigh_more_where_measurements_are_explained(filled, library):
     assert np.sqrt(np.mean(error**2)) < 0.7 * np.sqrt(np.mean(blind**2))
 
 
+@pytest.mark.long
 def test_a_particle_without_measurements_has_points_that_say_nothing(filled):
     assert filled.measured[-1].sum() == 0
     assert np.isfinite(filled.log_proposal[-1]).all()

@@ -6,6 +6,8 @@ from latentpk.models.descriptors import properties
 from latentpk.models.tumor import decode
 from latentpk.workflows.nano.table import physiology, read_library
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 TIMES = np.array([2.0, 24.0])
 
 
@@ -25,6 +27,7 @@ def middle(posterior, body):
     return np.sum(posterior.weight[:, None] * np.log(decode(posterior.z, body, TIMES).tissue), 0)
 
 
+@pytest.mark.long
 def test_without_measurements_it_is_the_prior(case):
     found = tumor_posterior(*case, None, seed=0)
     assert found.rung == 1

@@ -12,6 +12,8 @@ from latentpk.models.descriptors import properties
 from latentpk.models.multiview import NetworkConfig
 from latentpk.workflows.nano.table import physiology, read_library
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 SETTINGS = TumorSettings(folds=3, width=4, steps=20, decays=(0.03,))
 
 
@@ -40,6 +42,7 @@ def test_the_error_is_found(case):
     assert 0.15 < found.model.sigma < 0.6  # 0.3 in truth; few points blur it
 
 
+@pytest.mark.long
 def test_same_seed_same_bits(case, trained):
     again = train_tumor(*case, SETTINGS, seed=0)
     np.testing.assert_array_equal(again.model.weights, trained.model.weights)

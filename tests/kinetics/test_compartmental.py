@@ -129,6 +129,7 @@ def stepped(rates, state, inflow, length):
 class TestCourse:
     TIME = np.array([0.2, 1.0, 3.0, 8.0, 12.0, 12.5, 20.0, 36.0])
 
+    @pytest.mark.long
     @pytest.mark.parametrize("fields", [{"depot": 1.0}, {"duration": 2.0}, {}])
     def test_constant_rates_are_a_compartment_model(self, fields):
         doses = Doses.of([0.0, 12.0], [100.0, 50.0], **fields)
@@ -142,6 +143,7 @@ class TestCourse:
         )  # fmt: skip
         np.testing.assert_allclose(found.concentration, truth, rtol=5e-4)
 
+    @pytest.mark.long
     @pytest.mark.parametrize(("steps", "tolerance"), [(16, 2e-2), (256, 1e-3)])
     def test_a_saturated_course_agrees_with_an_adaptive_solver(self, steps, tolerance):
         doses = Doses.of([0.0, 12.0], [300.0, 300.0], depot=1.0)

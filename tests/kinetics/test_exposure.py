@@ -56,6 +56,7 @@ def test_textbook_peak_and_its_derivative():
     np.testing.assert_allclose(slope, (formula[1] - formula[0]) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.long
 def test_peaks_of_many_draws_are_found_at_once():
     doses = Doses.of([0.0, 11.0], 100.0, depot=1.0)
     draws = PARAMETERS * jnp.exp(0.3 * jax.random.normal(jax.random.key(0), (5, 6)))

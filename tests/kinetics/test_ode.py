@@ -172,6 +172,7 @@ def test_parameters_change_when_they_are_told_to_and_resets_empty_the_body():
     np.testing.assert_allclose(found.concentration, expected, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_reset_puts_the_target_back_to_its_turnover():
     doses = Doses.of([0.0], 600.0, until=10.0)
     found = followed("tmdd", TMDD, doses, [9.9, 11.0])

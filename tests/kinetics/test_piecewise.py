@@ -95,6 +95,7 @@ def ode(structure, pieces, inputs, time):
     return np.array([found[t] for t in time.tolist()])
 
 
+@pytest.mark.long
 def test_changing_parameters_agree_with_an_ode():
     structure = Structure.parse("3c-oral-lag-f")
     first = np.array([6.0, 12.0, 9.0, 25.0, 1.5, 90.0, 1.3, 0.5, 0.6])

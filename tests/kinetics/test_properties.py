@@ -68,6 +68,7 @@ def programs():
     return jax.jit(lambda d, p, t: (value(d, p, t), slope(d, p, t))), jax.jit(area)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @given(parameters=bodies(), rows=regimens())
 def test_never_negative_never_nan(dtype, parameters, rows):

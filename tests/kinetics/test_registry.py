@@ -30,6 +30,7 @@ def late(states, p, inputs):  # the same but for amounts that no trial point has
     return [-rate * states["central"]]
 
 
+@pytest.mark.long
 def test_a_name_gives_the_system_that_gives_its_name_back():
     name = register_system(bolus(first_order))
     assert is_system(name)
@@ -47,6 +48,7 @@ def test_a_new_version_has_the_name_and_the_old_one_keeps_its_digest():
     assert str(parse_system("user:registry")) == old
 
 
+@pytest.mark.long
 def test_equations_that_only_look_the_same_are_refused():
     register_system(bolus(first_order, "looks"))
     register_system(bolus(first_order, "looks"))
@@ -54,6 +56,7 @@ def test_equations_that_only_look_the_same_are_refused():
         register_system(bolus(late, "looks"))
 
 
+@pytest.mark.long
 def test_a_cell_that_runs_again_is_the_same_system():
     def cell():
         return lambda states, p, inputs: [-p["ke"] * jax.nn.relu(states["central"])]

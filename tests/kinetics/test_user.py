@@ -188,6 +188,7 @@ EQUATIONS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", EQUATIONS)
 def test_equations_that_cannot_be_followed_are_refused(case):
     central, said = EQUATIONS[case]

@@ -13,6 +13,8 @@ from latentpk.report.complexity import (
 )
 from latentpk.workflows.complexity.residual import residual_model
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 
 @pytest.fixture(scope="module")
 def residual(assessed):
@@ -24,6 +26,7 @@ def said(figure):
     return " ".join([a.get_xlabel() + a.get_ylabel() + a.get_title(loc="left") for a in axes])
 
 
+@pytest.mark.long
 def test_every_axis_has_its_unit(assessed, residual):
     words = said(residual_figure(assessed, residual))
     assert "time after dose [h]" in words

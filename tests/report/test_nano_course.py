@@ -1,11 +1,13 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from latentpk.records.particles import read_particles
 from latentpk.report.nano_course import draw_courses
 from latentpk.workflows.nano.course import course
 
 
+@pytest.mark.long
 def test_each_particle_has_its_picture(nano_joined, nano_table, tmp_path):
     particles = read_particles(nano_table.head(2))
     early = pl.DataFrame({"ID": ["1000", "1000"], "TIME": [1.0, 4.0], "TUMOR": [0.5, 0.0]})

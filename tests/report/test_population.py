@@ -7,6 +7,8 @@ from latentpk.inference.estimation import EstimationSettings
 from latentpk.report.population import _running, draw_population, effects_figure, fit_figure
 from latentpk.workflows.population.fit import PopfitSettings, fit_population
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 
 @pytest.fixture(scope="module")
 def fit(ward):
@@ -19,6 +21,7 @@ def fit(ward):
     return fit_population(ward, settings)
 
 
+@pytest.mark.long
 def test_every_level_is_in_every_panel_of_the_fit(fit):
     figure = fit_figure(fit)
     levels = int(fit.records.mask.sum())

@@ -42,6 +42,7 @@ def both():
     return exposures(pairs_of(ROWS, *NAMES), DAY_TWO, draws=2048)
 
 
+@pytest.mark.long
 def test_weights_are_the_marginal_likelihoods_of_the_levels(both):
     """One-compartment Buelga by plain Monte Carlo; Goti's evidence from its own posterior."""
     (subject,) = both["subjects"]
@@ -113,6 +114,7 @@ def test_a_model_that_refuses_the_patient_is_not_heard():
     assert alone.verdict == "refuse"
 
 
+@pytest.mark.long
 def test_the_verdict_is_that_of_half_the_weight():
     posteriors = [one.posterior(cohort[0], draws=128) for one, cohort in pairs_of(ROWS, *NAMES)]
     doubtful = replace(posteriors[1].gates[2], verdict="caution", reason="Odd levels.")

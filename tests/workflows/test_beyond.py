@@ -24,6 +24,7 @@ def wary(fitted):
     return replace(predictor, model=replace(predictor.model, beyond=beyond))
 
 
+@pytest.mark.long
 def test_a_fit_keeps_what_its_subjects_were_given(fitted):
     seen = fitted.fitted.experience
     assert seen == Experience(
@@ -45,6 +46,7 @@ def test_only_a_learned_decoder_asks_and_a_folder_of_before_does_not(fitted):
     assert Fitted.model_validate(older).beyond is None
 
 
+@pytest.mark.long
 def test_a_forecast_of_another_regimen_is_wider_and_says_why(fitted, wary, patients):
     """Patients of the ward as they were, and with four times the dose (levels and all)."""
     more = patients.with_columns(
@@ -67,6 +69,7 @@ def test_a_forecast_of_another_regimen_is_wider_and_says_why(fitted, wary, patie
     assert after.equals(wary.forecast(cohort, draws=DRAWS))
 
 
+@pytest.mark.long
 def test_an_exposure_at_steady_state_is_beyond_three_doses(fitted, wary, patients):
     cohort = read_nonmem(patients, **fitted.reading(), purpose="dose").subset(range(1))
     question = Question(parse_metric("auc24"), "ss")

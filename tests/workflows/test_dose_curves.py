@@ -43,6 +43,7 @@ def usual(predictor, tmp_path_factory):
     return advised(predictor, tmp_path_factory.mktemp("dose") / "p.csv")
 
 
+@pytest.mark.long
 def test_the_fit_is_the_posteriors_own_prediction(usual):
     _, posterior, curves = usual
     profile = posterior.predict([39.0, 47.5])

@@ -44,6 +44,7 @@ def structure():
     )
 
 
+@pytest.mark.long
 def test_a_state_below_0_is_named_with_subject_and_time(cohort, structure):
     names = ("k0", "v1")
     config = PopulationConfig(structure=register_system(structure), parameters=names, varying=names)
@@ -56,6 +57,7 @@ def test_a_state_below_0_is_named_with_subject_and_time(cohort, structure):
     assert doubtful_courses(slow, records, np.zeros((2, 2)), ["1", "2"]) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kon", [0.8, 800.0])
 def test_a_stiff_course_is_no_negative_state(cohort, kon):
     names = ("cl", "v1", "q2", "v2", "ka", "f", "kon", "koff", "ksyn", "kdeg", "kint")

@@ -32,6 +32,7 @@ def found(predictor, cohort):
     return exposures([(predictor, cohort)], DAY_TWO)["subjects"]
 
 
+@pytest.mark.long
 def test_the_mode_gives_the_reference_area(found):
     table = pl.read_csv(FOLDER / "map.csv")
     np.testing.assert_allclose([one["map"] for one in found], table["AUC24_48"], rtol=1e-4)

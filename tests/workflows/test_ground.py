@@ -25,6 +25,7 @@ def test_a_followed_decoder_is_trained_and_polished_on_fewer_courses(infused):
     assert courses[1] < 0.2 * courses[0]
 
 
+@pytest.mark.long
 def test_where_a_ready_made_mechanism_begins_is_searched_for(ward):
     ground = make_ground(read_nonmem(ward), "combined2", 0)
     records = ground.records("iv")

@@ -82,6 +82,7 @@ def test_levels_tell_of_their_own_occasions_alone(posterior):
     assert variance < 0.9
 
 
+@pytest.mark.long
 def test_steady_state_is_an_occasion_yet_to_come(posterior):
     patient = posterior.patient()
     one = patient.settled().given(steady(6.0, 2.0, 0.0, amount=15.0))
@@ -147,6 +148,7 @@ def test_posteriors_come_in_the_order_of_the_file(predictor):
     assert [one.found.eps.shape[2] for one in found] == [4, 6]
 
 
+@pytest.mark.long
 def test_a_forecast_in_an_occasion_without_levels_is_wider(predictor):
     here = predictor.forecast(read(TEXT, predictor))
     same = predictor.forecast(read(TEXT.replace(",15,3", ",15,2"), predictor))

@@ -6,6 +6,7 @@ import pytest
 from latentpk import ProfileVAE, read_nonmem
 from latentpk.errors import InputError
 from latentpk.records.definition import RenalDefinition
+from latentpk.workflows.card import identity
 
 DERIVE = {"renal": "cockcroft-gault-total", "creatinine_floor": 0.6, "renal_cap": 140.0}
 SETTINGS = {"decoder": "compartment", "structure": "1c-iv", "prior": "linear", "epochs": 2}
@@ -55,12 +56,12 @@ def test_a_model_of_written_clearance_does_not_compute_it(fitted):
 
 
 def test_a_changed_formula_does_not_resume_a_fit(model, ward):
-    def identity(derive):
+    def of(derive):
         cohort = read_nonmem(with_creatinine(ward), covariates=["WT", "CRCL"], derive=derive)
-        return model._identity(cohort)
+        return identity(cohort, model.settings)
 
-    assert identity(DERIVE) == identity(dict(DERIVE))
-    assert identity(DERIVE) != identity(DERIVE | {"renal_cap": 120.0})
+    assert of(DERIVE) == of(dict(DERIVE))
+    assert of(DERIVE) != of(DERIVE | {"renal_cap": 120.0})
 
 
 @pytest.mark.long

@@ -51,6 +51,7 @@ def test_doses_at_steady_state_are_refused():
         predicted(Z, doses, [1.0])
 
 
+@pytest.mark.long
 def test_one_program_serves_many_patients():
     doses, change = Doses.of([0.0], 1000.0), jnp.zeros(1)
     time = jnp.array([2.0, 24.0])

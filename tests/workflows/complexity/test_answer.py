@@ -9,6 +9,8 @@ import pytest
 from latentpk.workflows.complexity.answer import told
 from latentpk.workflows.complexity.residual import residual_model
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 
 @pytest.fixture(scope="module")
 def residual(assessed):

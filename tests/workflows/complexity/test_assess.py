@@ -9,7 +9,10 @@ from latentpk import read_nonmem
 from latentpk.errors import InputError
 from latentpk.workflows.complexity.assess import assess
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
 
+
+@pytest.mark.long
 def test_patients_with_two_exponentials_are_told_from_those_with_one(assessed, mixed):
     complex_ = mixed[1]
     assert assessed.presence > 0.95
@@ -27,6 +30,7 @@ def test_the_trained_model_forecasts_held_out_levels_of_complex_patients_better(
     assert np.mean((one - other)[complex_]) > 0.3
 
 
+@pytest.mark.long
 def test_patients_of_one_kind_are_not_called_complex(assessed, mixed_models, mixed_of):
     model, rival = mixed_models
     table, _ = mixed_of(30, seed=4, complex_every=0)
@@ -36,6 +40,7 @@ def test_patients_of_one_kind_are_not_called_complex(assessed, mixed_models, mix
     assert np.mean(found.probability >= 0.8) <= 0.1
 
 
+@pytest.mark.long
 def test_unseen_patients_are_judged_by_kinds_found_in_others(
     assessed, mixed_models, mixed, mixed_of
 ):

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from latentpk.evaluate.hints import FAINT, PLAIN
 from latentpk.workflows.complexity.residual import residual_model
+
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
 
 
 def test_a_deep_compartment_that_the_rival_lacks_is_named(assessed):

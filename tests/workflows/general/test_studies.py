@@ -18,6 +18,7 @@ def test_a_course_is_the_closed_form():
     np.testing.assert_allclose(found, one + two, rtol=1e-10)
 
 
+@pytest.mark.long
 def test_a_nonlinear_course_is_its_system():
     """Far below Km a saturable drug is a linear one with CL = Vmax / Km."""
     drawn = np.array([0.5, 4.0, 12.0])
@@ -45,6 +46,7 @@ def test_levels_are_positive_and_every_subject_has_some(studies):
         assert np.std(error) < 6 * study.drug.proportional
 
 
+@pytest.mark.long
 def test_a_study_does_not_depend_on_how_many_there_are(studies):
     fewer = simulate_studies(2, seed=3)
     for one, other in zip(fewer, studies, strict=False):

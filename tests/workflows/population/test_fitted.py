@@ -22,6 +22,8 @@ from latentpk.workflows.population.outcome import individual_predictions
 from latentpk.workflows.predictor import open_predictor
 from latentpk.workflows.profile import ProfileVAE
 
+pytestmark = pytest.mark.long  # what all of them share takes half a minute
+
 QUICK = EstimationSettings(method="focei")
 
 
@@ -37,6 +39,7 @@ def predictor(folder):
     return open_predictor(folder)
 
 
+@pytest.mark.long
 def test_the_population_comes_back_bit_for_bit(focei, folder):
     back = FittedPopulation.load(folder)
     before, after = to_arrays(focei.model), to_arrays(back.model)
@@ -59,6 +62,7 @@ def test_a_patients_mode_is_the_one_the_fit_found(focei, simulated, predictor):
     np.testing.assert_allclose(middle, curve[: len(times)], rtol=0.15)
 
 
+@pytest.mark.long
 def test_ranges_are_those_of_the_data(tmp_path):
     rng = np.random.default_rng(1)
     rows = []
@@ -99,6 +103,7 @@ def test_ranges_are_those_of_the_data(tmp_path):
     assert card["covariates"][0]["name"] == "WT"
 
 
+@pytest.mark.long
 def test_occasions_are_looked_for_where_patients_vary_between_them(tmp_path):
     table = pl.read_csv(REFERENCE / "popfit_simulated.csv").with_columns(
         OCC=(pl.col("TIME") > 6).cast(int) + 1
@@ -119,6 +124,7 @@ def test_occasions_are_looked_for_where_patients_vary_between_them(tmp_path):
         predictor.check(read_nonmem(table, **unasked, purpose="forecast"))
 
 
+@pytest.mark.long
 def test_covariates_of_doses_are_kept_and_asked_for(tmp_path):
     doses = pl.col("EVID") == 1
     table = pl.read_csv(REFERENCE / "popfit_simulated.csv").with_columns(

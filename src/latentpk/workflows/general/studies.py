@@ -79,7 +79,7 @@ def simulate_studies(
 
     Example:
         >>> [study.drug.structure for study in simulate_studies(2, seed=3)]
-        ['1c-oral', '3c-iv']
+        ['dual-absorption', 'transit2']
     """
     drugs, people, noise = [], [], []
     for number in range(count):
