@@ -77,3 +77,55 @@ def test_help_is_quick_and_imports_no_jax():
     )
     assert done.returncode == 0, done.stderr
     assert time.perf_counter() - begin < 5  # a busy machine; alone it is a third of a second
+
+
+ASKED = (
+    "simulate vancomycin-goti-2018 --out out",
+    "fit data.csv --out out --components auto --renal schwartz --route iv --units time=h",
+    "fit data.csv --out out --components 2 --structure 1c-mm-iv --initial vmax=20,km=5",
+    "fit data.csv --out out --start-from general --renal schwartz",
+    "fit data.csv --out out --start-from vancomycin-goti-2018 --renal card",
+    "popfit data.csv --out out.json --structure 1c-oral --effects ka~WT --dose-covariates ka~FED",
+    "covariates data.csv --out out.json --structure 1c-oral",
+    "complexity model data.csv --out out.json",
+    "distill vancomycin-goti-2018 --out out",
+    "forecast model data.csv --out out.csv --condition-until 48",
+    "exposure model data.csv --metric auc24 --at 24 --range 400:600 --out out.json",
+    "dose model data.csv --target auc24=400:600 --doses 500:2000:250 --dose-covariates FED=1 "
+    "--intervals 8,12 --out out.json",
+    "show model",
+    "library",
+    "data",
+    "nano fit data.csv --out out",
+    "nano predict model data.csv --out out.csv",
+    "nano evaluate data.csv --out out.json",
+    "nano explain model data.csv --out out.json",
+    "nano course model data.csv --out out.csv",
+    "nano design model data.csv --out out.json",
+)
+
+
+def test_threads_are_set_before_a_verb_imports_jax(tmp_path):
+    # jax reads their number when it is imported; a verb that imports it first cannot begin at all
+    (tmp_path / "data.csv").touch()
+    (tmp_path / "model").mkdir()
+    code = (
+        "import sys\n"
+        "from latentpk import compilation\n"
+        "from latentpk.cli.main import app\n"
+        "def begun(threads):\n"
+        "    sys.exit(1 if 'jax' in sys.modules else 7)\n"
+        "compilation.set_threads = begun\n"
+        "for asked in sys.argv[1:]:\n"
+        "    try:\n        app(asked.split())\n"
+        "    except SystemExit as left:\n"
+        "        if left.code != 7:\n            sys.exit(f'{asked}: {left.code}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *ASKED],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from latentpk.errors import InputError
-from latentpk.models.parameters import INSTEAD, canonical, form_matrix, read_form
+from latentpk.kinetics.systems import parse_system
+from latentpk.models.parameters import (
+    INSTEAD,
+    canonical,
+    form_matrix,
+    parameter_unit,
+    read_form,
+)
 
 FORMS = [
     (("ka", "ke", "v"), ("cl", "v1", "ka")),
@@ -65,3 +72,15 @@ def test_every_wrong_name_is_told():
     assert len(caught.value.problems) == 3
     for part in ("speed", "cl and ke 2 times", "ka 0 times", "cl or ke, v1, ka"):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("1c-mm-iv", "2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium", "tmdd-qss-iv"),
+        *("tmdd-qss-oral-f", "ehc", "ehc-binding", "transit3", "dual-absorption"),
+    ],
+)
+def test_every_parameter_of_ready_made_equations_has_a_unit(name):
+    system = parse_system(name)
+    assert all(parameter_unit(system, one) for one in system.names)

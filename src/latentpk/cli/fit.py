@@ -131,7 +131,6 @@ def fit(
     study of a few patients of a drug that no model is published of; covariates are the study's.
     """
     replaced = check_folder(out)
-    groups = parse_components(components)
     tuned = start_from == GENERAL
     if start_from is not None:
         decided = (dose_covariates, decoder, structure, initial, components)
@@ -142,6 +141,7 @@ def fit(
         renal=renal, floor=creatinine_floor, cap=renal_cap, female=female, sizes=derive
     )
     console = start(quiet=quiet, threads=threads)
+    groups = parse_components(components)
     if replaced:
         console.say(f"{out} holds a model; it stays until this fit is done, which replaces it")
     partial = out.with_name(f"{out.name}.partial")

@@ -261,20 +261,19 @@ def values_of(text: str) -> dict[str, float]:
     Raises:
         InputError: Every part that is none.
     """
-    found, problems = {}, []
+    found: dict[str, float] = {}
+    problems = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))
-        rule, mend = "A value is NAME=NUMBER", "Write for instance FED=1"
-        if name.upper() in found:
-            rule, mend = "Each has one value", "Leave one out"
-            problems.append(Problem("--dose-covariates", f"{name} is named twice", rule, mend))
-            continue
+        rule, mend = "A value is NAME=NUMBER, each once", "Write for instance FED=1"
         try:
-            if not name:
-                raise ValueError(part)
-            found[name.upper()] = float(value)
+            number = float(value)
         except ValueError:
+            number = None
+        if number is None or not name or name.upper() in found:
             problems.append(Problem("--dose-covariates", part, rule, mend))
+        else:
+            found[name.upper()] = number
     if problems or not found:
         empty = Problem("--dose-covariates", "empty", "It names values", "Write it as FED=1")
         raise InputError(problems or [empty], source="the options")
