@@ -9,15 +9,13 @@ import pytest
 
 from latentpk.errors import ConvergenceError
 from latentpk.inference.elbo import ElboTerms
+from latentpk.inference.epochs import TrainingState
 from latentpk.inference.training import (
     Course,
     Freedom,
     Trainer,
     TrainingHistory,
     TrainingSettings,
-    TrainingState,
-    adam,
-    begin_at,
     first_half,
     refresh_encoder,
     train,
@@ -249,22 +247,3 @@ def test_a_short_training_anneals_throughout():
     history = history_of([])
     assert history.rate(TrainingSettings(epochs=2, anneal=40)) == 1.0
     assert history.annealed_from == 0
-
-
-def test_adam_is_the_published_step():
-    state = begin_at(jnp.array([1.0, -2.0], jnp.float32))
-    grad = jnp.array([0.5, -0.1], jnp.float32)
-    rate = jnp.array([0.01, 0.1], jnp.float32)
-    once = adam(state, grad, rate, 0.9)
-    np.testing.assert_allclose(once.params, [1 - 0.01, -2 + 0.1], rtol=1e-5)
-    twice = adam(once, 2 * grad, rate, 0.9)
-    mean = (0.9 * 0.1 + 2 * 0.1) / (1 - 0.9**2)
-    square = (0.99 * 0.01 + 4 * 0.01) / (1 - 0.99**2)
-    move = mean / np.sqrt(square) * np.array([0.01, -0.1])
-    np.testing.assert_allclose(twice.params, once.params - move, rtol=1e-4)
-
-
-def test_a_gradient_that_is_not_finite_is_no_step():
-    state = begin_at(jnp.array([1.0, -2.0], jnp.float32))
-    after = adam(state, jnp.array([jnp.nan, 1.0], jnp.float32), jnp.ones(2, jnp.float32), 0.9)
-    np.testing.assert_array_equal(after.params, state.params)

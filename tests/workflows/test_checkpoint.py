@@ -11,7 +11,8 @@ import pytest
 
 from latentpk import ProfileVAE, read_nonmem
 from latentpk.inference.elbo import ElboTerms
-from latentpk.inference.training import TrainingHistory, begin_at
+from latentpk.inference.epochs import begin_at
+from latentpk.inference.training import TrainingHistory
 from latentpk.models.bundle import to_arrays
 from latentpk.workflows import checkpoint
 from latentpk.workflows.card import identity

@@ -24,16 +24,11 @@ from pydantic import Field
 
 from latentpk import precision
 from latentpk.inference.elbo import ridge
+from latentpk.inference.epochs import Epochs, TrainingState, begin_at, lanes_of
 from latentpk.inference.modes import find_modes, starts
 from latentpk.inference.posterior import in_blocks
 from latentpk.inference.sampling import BaseDraws, many_base_draws, mode_mixture, propose
-from latentpk.inference.training import (
-    LEAST_STEPS,
-    TrainingState,
-    adam,
-    begin_at,
-    shuffled,
-)
+from latentpk.inference.training import LEAST_STEPS, shuffled
 from latentpk.models.config import Frozen
 from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel
@@ -150,21 +145,22 @@ def make_polisher(
     steps = max(count // batch, LEAST_STEPS)
     total = settings.rounds * settings.epochs
 
-    def loss(flat: Array, record: Record, proposals: Proposals, share: Array) -> Array:
-        params = unravel(flat)
-        current = moving.inside(params)
-        evidence = jax.vmap(lambda r, p: _evidence(current, r, p))(record, proposals)
-        return -jnp.mean(evidence) + share * moving.penalty(params)
+    def gradient(
+        flat: Array, fixed: tuple[Record, Proposals, Array], rows: Array
+    ) -> tuple[Array, tuple[()]]:
+        data, proposals, share = fixed
 
-    @jax.jit
-    def epoch_program(
-        state: TrainingState, index: Array, rate: Array, proposals: Proposals, share: Array
-    ) -> TrainingState:
-        def update(state: TrainingState, rows: Array) -> tuple[TrainingState, None]:
-            grad = jax.grad(loss)(state.params, take(data, rows), take(proposals, rows), share)
-            return adam(state, grad, rate, 0.98), None
+        def loss(flat: Array) -> Array:
+            params = unravel(flat)
+            current = moving.inside(params)
+            subjects = take(data, rows), take(proposals, rows)
+            evidence = jax.vmap(lambda r, p: _evidence(current, r, p))(*subjects)
+            return -jnp.mean(evidence) + share * moving.penalty(params)
 
-        return jax.lax.scan(update, state, index)[0]
+        return jax.grad(loss)(flat), ()
+
+    lanes = lanes_of(moving.inside(moving.start), batch)
+    epochs = Epochs(gradient, decay=0.98, lanes=lanes)
 
     def run_round(
         state: TrainingState, round_: int, subjects: np.ndarray | None = None
@@ -178,7 +174,7 @@ def make_polisher(
             index = shuffled(rng, chosen, steps * batch).reshape(steps, batch)
             slow = 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * done / total))
             rate = np.float32(settings.rate * slow)
-            state = epoch_program(state, index, rate, proposals, share)
+            state, _ = epochs.run(state, rate, (data, proposals, share), index)
         return state
 
     def parameters(state: TrainingState) -> PyTree:

@@ -1,28 +1,26 @@
-"""One training loop for every latent model: a jitted scan per epoch."""
+"""One training loop for every latent model, epoch by epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 from pydantic import Field
 
 from latentpk import precision
 from latentpk.errors import ConvergenceError
 from latentpk.inference.elbo import Draws, ElboTerms, make_draws, ridge, subject_terms
+from latentpk.inference.epochs import Epochs, TrainingState, begin_at, lanes_of
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record, take
 
 LEAST_STEPS = 5  # an epoch of a small cohort passes over it more than once
-CLIP = 100.0  # norm of the gradient
-ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 
 class TrainingSettings(Frozen):
@@ -54,20 +52,6 @@ class TrainingSettings(Frozen):
     refresh: int = Field(default=20, ge=0)
     decay: float = Field(default=0.98, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
-
-
-class TrainingState(NamedTuple):
-    """Everything that changes during training, as flat float32 vectors.
-
-    One vector instead of a tree of leaves keeps the optimizer's program, and its compilation,
-    small; restoring the state resumes bit for bit.
-    """
-
-    params: Float[Array, " weight"]
-    mean: Float[Array, " weight"]
-    square: Float[Array, " weight"]
-    average: Float[Array, " weight"]
-    step: Int[Array, ""]
 
 
 @dataclass
@@ -134,7 +118,8 @@ class Trainer:
         count, self.levels = records.mask.shape
         self.batch = min(settings.batch, count)
         self.steps = max(count // self.batch, LEAST_STEPS)
-        self._program = jax.jit(self._epoch)
+        lanes = lanes_of(model, self.batch)
+        self._epochs = Epochs(self._gradient, decay=settings.decay, lanes=lanes)
 
     def start(self, model: LatentModel) -> TrainingState:
         """The state before the first step from this model."""
@@ -161,7 +146,7 @@ class Trainer:
         index = shuffled(rng, subjects, size).reshape(self.steps, self.batch)
         draws = make_draws(rng, index.shape, self.levels, self.settings.samples, self.effects)
         weight = np.float32(1 / subjects.size)
-        state, terms = self._program(self.data, state, index, draws, rates, weight)
+        state, terms = self._epochs.run(state, rates, (self.data, weight), (index, draws))
         return state, ElboTerms(*(float(np.mean(term)) for term in terms))
 
     def forecast_scores(
@@ -198,8 +183,8 @@ class Trainer:
                     rng, index.shape, self.levels, self.settings.samples, self.effects
                 )
                 draws = draws._replace(keep=first[index])
-                program = self._program(self.data, still, index, draws, frozen, np.float32(0.0))
-                bounds.append(program[1])
+                fixed = self.data, np.float32(0.0)
+                bounds.append(self._epochs.run(still, frozen, fixed, (index, draws))[1])
             pooled = [
                 np.logaddexp.reduce([np.asarray(getattr(b, name), np.float64) for b in bounds])
                 for name in ("bound", "subset")
@@ -210,32 +195,22 @@ class Trainer:
         later = (mask & ~first).sum(axis=1)[subjects]
         return np.where(later > 0, gains / np.maximum(later, 1), 0.0)
 
-    def _epoch(
-        self,
-        data: Record,
-        state: TrainingState,
-        index: Array,
-        draws: Draws,
-        rates: Array,
-        ridge_weight: Array,
-    ) -> tuple[TrainingState, ElboTerms]:
-        def loss(flat: Array, record: Record, d: Draws) -> tuple[Array, ElboTerms]:
+    def _gradient(
+        self, flat: Array, fixed: tuple[Record, Array], rows: tuple[Array, Draws]
+    ) -> tuple[Array, ElboTerms]:
+        """The gradient of a batch's mean loss, and the terms of its subjects."""
+        (data, ridge_weight), (index, draws) = fixed, rows
+
+        def loss(flat: Array) -> tuple[Array, ElboTerms]:
             current = eqx.combine(self._unravel(flat), self._static)
             losses, terms = jax.vmap(
                 lambda r, one: subject_terms(current, r, one, beta=self.settings.beta)
-            )(record, d)
+            )(take(data, index), draws)
             penalty = ridge_weight * ridge(current)
             terms = terms._replace(penalty=jnp.full_like(terms.penalty, penalty))
             return jnp.mean(losses) + penalty, terms
 
-        def update(
-            state: TrainingState, inputs: tuple[Array, Draws]
-        ) -> tuple[TrainingState, ElboTerms]:
-            record = take(data, inputs[0])
-            grad, terms = jax.grad(loss, has_aux=True)(state.params, record, inputs[1])
-            return adam(state, grad, rates, self.settings.decay), terms
-
-        return jax.lax.scan(update, state, (index, draws))
+        return jax.grad(loss, has_aux=True)(flat)
 
 
 def shuffled(rng: np.random.Generator, subjects: np.ndarray, size: int) -> np.ndarray:
@@ -251,30 +226,6 @@ def first_half(
     count = mask.sum(axis=1, keepdims=True)
     rank = np.argsort(np.argsort(np.where(mask, time, np.inf), axis=1, kind="stable"), axis=1)
     return mask & (rank < np.where(count > 1, (count + 1) // 2, 0))
-
-
-def begin_at(flat: Float[Array, " weight"]) -> TrainingState:
-    """The state before the first step from these parameters."""
-    zero = jnp.zeros_like(flat)
-    return TrainingState(flat, zero, zero, flat, jnp.zeros((), jnp.int32))
-
-
-def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> TrainingState:
-    """One step of Adam, and the running average of its path.
-
-    A gradient that is not finite is a step not taken; the objective's own value reports it.
-    """
-    sound = jnp.all(jnp.isfinite(grad))
-    grad = jnp.where(sound, grad, 0.0)
-    grad = grad * jnp.minimum(1.0, CLIP / jnp.maximum(jnp.linalg.norm(grad), 1e-12))
-    moments = optax.ScaleByAdamState(state.step, state.mean, state.square)
-    direction, moved = ADAM.update(grad, moments)
-    step, mean, square = cast(tuple[Array, Array, Array], moved)
-    params = state.params - rate * cast(Array, direction)
-    since = step.astype(jnp.float32)
-    keep = jnp.minimum(decay, since / (since + 10.0))  # early on a plain mean: it forgets its start
-    average = keep * state.average + (1 - keep) * params
-    return TrainingState(params, mean, square, average, step)
 
 
 def _rates(params: PyTree, settings: TrainingSettings, freedom: Freedom | None) -> PyTree:

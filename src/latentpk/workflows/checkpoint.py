@@ -9,7 +9,8 @@ import numpy as np
 
 from latentpk.errors import ArtifactError
 from latentpk.inference.elbo import ElboTerms
-from latentpk.inference.training import TrainingHistory, TrainingState
+from latentpk.inference.epochs import TrainingState
+from latentpk.inference.training import TrainingHistory
 from latentpk.storage import read_bundle, remove_bundle, write_bundle
 from latentpk.workflows.trials import Trial
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from latentpk.inference.epochs import TrainingState
 from latentpk.inference.polish import Polisher, PolishSettings, make_polisher
 from latentpk.inference.splitting import divide
 from latentpk.inference.training import (
     Course,
     Trainer,
     TrainingHistory,
-    TrainingState,
     train,
 )
 from latentpk.models.latent import LatentModel
