@@ -4,7 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.figures_population import complexity, covariates, mixture, population, tacrolimus
-from benchmarks.figures_profiles import complex_profiles, general, leave_one_out, tdm1
+from benchmarks.figures_profiles import (
+    complex_profiles,
+    field_cost,
+    general,
+    leave_one_out,
+    tdm1,
+)
 from benchmarks.markdown import cells_done, table
 
 COHORTS = {
@@ -57,6 +63,7 @@ def figures(results: Callable[[str], dict[str, Any] | None]) -> str:
             ("complex_profiles", complex_profiles),
             ("tdm1", tdm1),
             ("leave_one_out", leave_one_out),
+            ("field_cost", field_cost),
             ("general", general),
             ("nano_tumor", _nano),
         )

@@ -64,6 +64,7 @@ def tdm1(found: dict[str, Any]) -> str:
             [
                 row["data"],
                 row["method"],
+                str(row["folds"]),
                 f"{r2['value']:.4f} ({r2['low']:.4f}-{r2['high']:.4f})",
                 f"{mae['value']:.3f}",
                 f"{off['value']:.3f}",
@@ -75,7 +76,21 @@ def tdm1(found: dict[str, Any]) -> str:
         "Unseen patients in five folds; published with a leak: R2 .935, MAE 3.28. "
         + cells_done(found)
         + "\n\n"
-        + table(["file", "method", "R2", "MAE [mg/L]", "log-RMSE", "coverage"], rows)
+        + table(["file", "method", "folds", "R2", "MAE [mg/L]", "log-RMSE", "coverage"], rows)
+    )
+
+
+def field_cost(found: dict[str, Any]) -> str:
+    """Whole processes that fit the learned field."""
+    names = ("subjects", "doses", "levels", "states", "seconds")
+    rows = [[f"{row[name]:g}" for name in names] for row in found["table"]]
+    return (
+        "## What the learned field costs\n\n"
+        "Seconds of `latentpk fit --decoder neural-ode --threads 2` as a whole process, with "
+        "nothing compiled before, on two cores. "
+        + cells_done(found)
+        + "\n\n"
+        + table([*names], rows)
     )
 
 
