@@ -47,6 +47,7 @@ def test_every_parameter_is_explained_with_its_unit():
             "tmdd-equilibrium",
             "tmdd-qss-iv",
             "ehc",
+            "ehc-meals4",
             "ehc-binding",
         ),
         *("transit3", "dual-absorption"),

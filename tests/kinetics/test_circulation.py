@@ -26,3 +26,22 @@ def test_the_gallbladder_empties_after_each_dose_but_not_past_the_next():
     np.testing.assert_allclose(start[:2], [7.5, 15.5])
     np.testing.assert_allclose(stop[:2], [8.0, 16.5])
     assert stop[2] <= start[2]
+
+
+def test_the_gallbladder_empties_at_the_meals_of_two_days_after_each_dose():
+    system = parse_system("ehc-meals2")
+    meals = {"tmeal1": jnp.array(4.0), "tmeal2": jnp.array(10.0), "dmeal": jnp.array(0.5)}
+    p = dict.fromkeys(system.names, jnp.array(1.0)) | meals
+    doses = Doses.of([2.0, 26.0, 0.0], [100.0, 100.0, 0.0], depot=1.0)  # the last is padding
+    start, stop = system.windows(doses, p)
+    eaten = np.asarray(stop > start)
+    np.testing.assert_allclose(np.sort(start[eaten]), [4, 10, 28, 34, 52, 58])
+    np.testing.assert_allclose(stop[eaten] - start[eaten], 0.5)
+
+
+def test_a_meal_of_tomorrow_is_a_meal_of_today():
+    system = parse_system("ehc-meals1")
+    p = dict.fromkeys(system.names, jnp.array(1.0))
+    doses = Doses.of([6.0], [100.0], depot=1.0)
+    today, tomorrow = (system.windows(doses, p | {"tmeal1": jnp.array(h)}) for h in (9.0, 33.0))
+    np.testing.assert_allclose(today, tomorrow)

@@ -36,6 +36,7 @@ SCENARIOS = {
     5: ("tmdd", TMDD, Doses.of([0.0], 600)),
     6: ("tmdd", TMDD, oral([0.0, 14, 28], 300)),
     7: ("ehc", (6, 8, 30, 10, 60, 1.2, 0.9, 1, 0.75, 3), oral([0.0, 24], 500)),
+    -7: ("ehc-meals3", (6, 8, 30, 10, 60, 1.2, 0.9, 4, 10, 15, 0.75, 3), oral([0.0, 24], 500)),
     8: ("transit3", (5, 40, 4 / 1.5), oral([0.0, 12], 100)),
     10: ("dual-absorption", (8, 25, 0.35, 2.5, 0.6, 3), oral([0.0, 12], 200)),
 }
@@ -61,7 +62,9 @@ def column(found, output, volume):
 def test_courses_agree_with_the_reference_table(number, steps, tolerance):
     name, parameters, doses = SCENARIOS[number]
     with TABLE.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["SCENARIO"] == str(number)]
+        rows = [row for row in csv.DictReader(file) if row["SCENARIO"] == str(abs(number))]
+    if number < 0:  # the same by the clock; the table's last meal is that of 39 h
+        rows = [row for row in rows if float(row["TIME"]) <= 52]
     meals = Windows(jnp.array(MEALS), jnp.array(MEALS + 0.75)) if name == "ehc" else None
     for output in sorted({row["OUTPUT"] for row in rows}):
         lines = [row for row in rows if row["OUTPUT"] == output]
@@ -78,6 +81,7 @@ SYSTEMS = {
     "2c-mm-cl-inh-oral-lag-f": (60, 1.2, 6, 79, 15, 100, 0.8, 2.4, 100, 0.95, 1.8),
     "tmdd-equilibrium": (0.0073, 0.0059, 0.071, 5.9, 3.6, 0.02, 0.024, 0.16, 0.157, 0.38),
     "tmdd-qss-oral-f": (0.2, 30, 0.5, 30, 0.625, 0.2, 0.5, 0.3, 0.25, 1.5),
+    "ehc-meals2": (6, 8, 30, 10, 60, 1.2, 0.9, 28, 9, 0.75, 3),  # 28 h is 4 h of the next day
     "ehc-binding": (
         *(747, 189, 2010, 34300, 4, 0.23, 0.478, 169, 11242, 4.75, 8.56, 0.0415, 93.1),
         *(0.0796, 7.9, 1, 10),

@@ -17,7 +17,16 @@ NAMES = (
         "2c-mm-cl-inh-oral-lag-f",
         "tmdd",
     ),
-    *("tmdd-equilibrium", "ehc", "ehc-binding", "transit1", "transit9", "dual-absorption"),
+    *(
+        "tmdd-equilibrium",
+        "ehc",
+        "ehc-meals1",
+        "ehc-meals4",
+        "ehc-binding",
+        "transit1",
+        "transit9",
+        "dual-absorption",
+    ),
 )
 
 

@@ -78,7 +78,7 @@ def test_every_wrong_name_is_told():
     "name",
     [
         *("1c-mm-iv", "2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium", "tmdd-qss-iv"),
-        *("tmdd-qss-oral-f", "ehc", "ehc-binding", "transit3", "dual-absorption"),
+        *("tmdd-qss-oral-f", "ehc", "ehc-meals4", "ehc-binding", "transit3", "dual-absorption"),
     ],
 )
 def test_every_parameter_of_ready_made_equations_has_a_unit(name):

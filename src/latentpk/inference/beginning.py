@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from latentpk.inference.initial import Scales, search
+from latentpk.kinetics.circulation import DAY
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import System
 from latentpk.kinetics.user import UserEquations
@@ -155,8 +156,16 @@ def _guess(
         "tgb": (pause + 0.7, 0.7),
         "dgb": (pause - 1.0, 0.7),
         "kgb": (2.0 - pause, 0.7),
+        **{name: (np.log(hour), 0.6) for name, hour in _meal_times(system).items()},
+        "dmeal": (0.0, 0.5),  # an hour, whatever the drug
         "ktr": (absorbed + np.log(passing), 0.8),
         "fa": (np.log(0.5), 0.3),
         "ka2": (absorbed, 0.8),
         "alag2": (pause, 0.8),
     }
+
+
+def _meal_times(system: System) -> dict[str, float]:
+    """Hours of a system's meals, spread over a day."""
+    names = [name for name in system.names if name.startswith("tmeal")]
+    return {name: DAY * (place + 0.5) / len(names) for place, name in enumerate(names)}

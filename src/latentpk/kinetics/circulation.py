@@ -10,6 +10,7 @@ from latentpk.kinetics.doses import Doses
 from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
 
 State = Float[Array, " state"]
+DAY, DAYS = 24.0, 2  # hours; days after a dose whose meals are counted
 
 
 def _emptying(doses: Doses, p: Named) -> Windows:
@@ -20,6 +21,22 @@ def _emptying(doses: Doses, p: Named) -> Windows:
     start = doses.time + p["tgb"]
     stop = jnp.where(given, jnp.minimum(start + p["dgb"], following), doses.time)
     return Windows(jnp.where(given, start, doses.time), stop)
+
+
+def _meals(doses: Doses, p: Named) -> Windows:
+    """Meals of `dmeal` hours, of the days after each dose until the next."""
+    given = doses.amount > 0
+    later = given & (doses.time > doses.time[:, None])
+    following = jnp.min(jnp.where(later, doses.time, jnp.inf), axis=1)
+    starts, stops = [], []
+    for name in (name for name in p if name.startswith("tmeal")):
+        first = p[name] + DAY * jnp.ceil((doses.time - p[name]) / DAY)
+        for day in range(DAYS):
+            start = first + DAY * day
+            eaten = given & (start < following)
+            starts.append(jnp.where(eaten, start, doses.time))
+            stops.append(jnp.where(eaten, start + p["dmeal"], doses.time))
+    return Windows(jnp.concatenate(starts), jnp.concatenate(stops))
 
 
 @dataclass(frozen=True)
@@ -68,6 +85,33 @@ class Recirculation(System):
     def windows(self, doses: Doses, p: Named) -> Windows:
         """When the gallbladder empties."""
         return _emptying(doses, p)
+
+
+@dataclass(frozen=True)
+class MealRecirculation(Recirculation):
+    """Enterohepatic circulation whose gallbladder empties at meals of the day.
+
+    They begin `tmeal1`, `tmeal2`, ... hours after the midnight of the file's clock (TIME 0, 24,
+    ...), which is the same for all, and last for `dmeal`; those of the two days after a dose count.
+
+    Attributes:
+        meals: How many meals a day has.
+    """
+
+    meals: int
+
+    def __str__(self) -> str:
+        return f"ehc-meals{self.meals}"
+
+    @property
+    def names(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Of the parameters, the meals' times before what is the same for all meals."""
+        times = (f"tmeal{number}" for number in range(1, self.meals + 1))
+        return ("cl", "clb", "v1", "q2", "v2", "ka", "kr", *times, "dmeal", "kgb")
+
+    def windows(self, doses: Doses, p: Named) -> Windows:
+        """When it is a time to eat."""
+        return _meals(doses, p)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,11 @@ drug they bind or came from, so that mole and mass give the same course.
 import re
 
 from latentpk.errors import InputError
-from latentpk.kinetics.circulation import BindingRecirculation, Recirculation
+from latentpk.kinetics.circulation import (
+    BindingRecirculation,
+    MealRecirculation,
+    Recirculation,
+)
 from latentpk.kinetics.passage import DualAbsorption, Transit
 from latentpk.kinetics.registry import is_users, users_system
 from latentpk.kinetics.saturation import MichaelisMenten
@@ -17,8 +21,9 @@ from latentpk.kinetics.targets import EquilibriumBinding, QuasiSteadyTarget, Tar
 KNOWN = (
     "1c-mm or 2c-mm, then perhaps -cl (a linear clearance beside), perhaps -inh (Vmax falls with "
     "time), then -iv, -oral or -oral-lag, oral ones perhaps with -f; tmdd, tmdd-equilibrium, "
-    "tmdd-qss-iv or tmdd-qss-oral, the latter perhaps with -f; ehc, ehc-binding, transit1 to "
-    "transit9, dual-absorption, and user:NAME of a registered UserSystem"
+    "tmdd-qss-iv or tmdd-qss-oral, the latter perhaps with -f; ehc, ehc-meals1 to "
+    "ehc-meals4, ehc-binding, transit1 to transit9, dual-absorption, and user:NAME of a registered "
+    "UserSystem"
 )
 _MM = re.compile(r"([12])c-mm(-cl)?(-inh)?-(iv|oral|oral-lag)(-f)?")
 
@@ -69,6 +74,8 @@ def _ready_made(text: str) -> System | None:
         )
     if match := re.fullmatch(r"transit([1-9])", text):
         return Transit(int(match[1]))
+    if match := re.fullmatch(r"ehc-meals([1-4])", text):
+        return MealRecirculation(int(match[1]))
     return _SINGLE.get(text)
 
 

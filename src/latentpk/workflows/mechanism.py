@@ -104,7 +104,8 @@ def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
     saturable = ((f"1c-mm-{kind}", f"2c-mm-cl-{kind}"), (f"tmdd-qss-{kind}",))
     if not oral or both:
         return (saturable,)
-    return ((("transit3",), ("transit6",)), (("dual-absorption",),), (("ehc",),), saturable)
+    circulating = (("ehc", "ehc-meals2"), ("ehc-meals3",))
+    return ((("transit3",), ("transit6",)), (("dual-absorption",),), circulating, saturable)
 
 
 def check_registered(folder: str | Path, manifest: Mapping[str, Any]) -> None:
