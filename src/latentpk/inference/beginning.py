@@ -1,4 +1,7 @@
-"""Where training of nonlinear systems starts: a forward-only search about the best linear model."""
+"""Where training of nonlinear systems starts: a forward-only search about the best linear model.
+
+Random candidates, of which the best tell where the next are drawn (the cross-entropy method).
+"""
 
 from collections.abc import Mapping
 
@@ -17,7 +20,8 @@ from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.record import Record
 
 CANDIDATES = 160
-ROUNDS = 5
+ROUNDS = 10
+ELITE = 20  # of them, whose mean and spread the next round draws from
 SUBJECTS = 32
 WORST = 3.0  # log ratio of level to prediction beyond which a level counts no more
 
@@ -69,19 +73,19 @@ def begin(
     index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
     sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
     limits = np.array([scales.level, 1e-3 * scales.least])
-    best, lowest = center, np.inf
-    for round_ in range(ROUNDS):
+    best, lowest, middle, width = center, np.inf, center, spread
+    for _ in range(ROUNDS):
         noise = rng.standard_normal((CANDIDATES, center.size))
-        tried = best + spread * 0.5**round_ * noise
-        tried = np.clip(tried, center - 3 * spread, center + 3 * spread)
+        tried = np.clip(middle + width * noise, center - 3 * spread, center + 3 * spread)
         tried[0] = best
         size = np.asarray(
             _misfits(MechanisticDecoder(system), _absolute(system, tried, held), sample, limits)
         )
-        size = np.where(np.isfinite(size), size, np.inf)
-        winner = int(np.argmin(size))
-        if size[winner] < lowest:
-            lowest, best = size[winner], tried[winner]
+        ranked = np.argsort(np.where(np.isfinite(size), size, np.inf))
+        if size[ranked[0]] < lowest:
+            lowest, best = size[ranked[0]], tried[ranked[0]]
+        elite = tried[ranked[:ELITE]]
+        middle, width = np.mean(elite, axis=0), np.std(elite, axis=0)
     return _absolute(system, best[None], held)[0]
 
 
