@@ -1,7 +1,9 @@
 """Covariate discovery on simulated patients whose effects are known."""
 
 import json
+from dataclasses import replace
 
+import equinox as eqx
 import numpy as np
 import polars as pl
 import pytest
@@ -75,6 +77,23 @@ def test_summaries_are_the_likelihood_around_the_mode(found):
     np.testing.assert_allclose(problem.empty.mean, found.base.found.value[:2], atol=0.02)
     sd = np.exp(found.base.found.value[2:4])
     np.testing.assert_allclose(np.sqrt(problem.empty.variance), sd, rtol=0.05)
+
+
+@pytest.mark.long
+def test_levels_tell_of_a_parameter_whose_random_effect_went_to_nothing(found):
+    """A fit may end with an SD of 1e-7 where patients do differ; their levels still say so."""
+    base = found.base
+    gone = base.model.prior.log_diagonal.at[1].set(np.log(1e-7))
+    model = eqx.tree_at(lambda m: m.prior.log_diagonal, base.model, gone)
+    modes = base.found.modes.copy()
+    modes[:, 1] = 0
+    flat = replace(base, found=replace(base.found, model=model, modes=modes))
+    values = np.stack([subject.covariates[0] for subject in base.cohort])
+    problem = make_problem(flat, values)
+    assert np.linalg.eigvalsh(problem.summaries.information).min() > -1e-6
+    usual = found.problem.empty
+    np.testing.assert_allclose(problem.empty.variance, usual.variance, rtol=0.3)
+    np.testing.assert_allclose(problem.empty.mean, usual.mean, atol=0.05)
 
 
 @pytest.mark.long

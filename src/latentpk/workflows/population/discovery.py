@@ -17,6 +17,7 @@ from latentpk.errors import Problem as Wrong
 from latentpk.evaluate.covariates import NEAR, Choice, choose, rivals, selection_probabilities
 from latentpk.evaluate.effects import Candidate, Problem, Summaries
 from latentpk.inference.marginal import expected_curvature
+from latentpk.inference.posterior import laplace
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.population import PopulationPrior
@@ -29,6 +30,7 @@ from latentpk.workflows.population.outcome import describe
 Progress = Callable[[int, int, str], None]
 TOGETHER = 0.7  # correlation from which on two covariates can hardly be told apart
 MOST_CODES = 6  # of a category
+STILL = 0.02  # SD of a random effect below which levels are asked again, with one this wide
 
 
 class SearchSettings(Frozen):
@@ -154,14 +156,24 @@ def searched(
 
 
 def make_problem(fit: PopulationFit, values: Float[np.ndarray, "subject covariate"]) -> Problem:
-    """What patients' levels say of the varying parameters, and all effects on these."""
+    """What patients' levels say of the varying parameters, and all effects on these.
+
+    Of a random effect whose SD went to 0 the joint density is all prior; what levels say of its
+    parameter is found under a narrow one, which `summarized` takes off again.
+    """
     prior = fit.model.prior
     if not isinstance(prior, PopulationPrior):
         raise TypeError("only a population model has these effects")
     names, size = fit.config.varying, len(fit.config.varying)
+    model, modes = fit.model, fit.found.modes
+    if (least := np.log(STILL)) > np.min(prior.log_diagonal):
+        diagonal = jnp.maximum(prior.log_diagonal, least)
+        prior = eqx.tree_at(lambda p: p.log_diagonal, prior, diagonal)
+        model = model.with_prior(prior)
+        modes = np.asarray(laplace(model, fit.records).eps)[:, 0]
     factor = np.asarray(prior.factor())
-    eta = fit.found.modes[:, :size] @ factor.T
-    curvature = curvatures(fit.model, fit.records, fit.found.modes)[:, :size, :size]
+    eta = modes[:, :size] @ factor.T
+    curvature = curvatures(model, fit.records, modes)[:, :size, :size]
     places = [fit.config.parameters.index(name) for name in names]
     center = np.asarray(prior.log_typical)[places]
     summaries = summarized(eta, np.broadcast_to(center, eta.shape), curvature, factor)
