@@ -71,8 +71,9 @@ def test_a_lane_that_is_not_finite_is_a_step_not_taken():
     ("decoder", "batch", "lanes"),
     [
         (MechanisticConfig(structure="1c-mm-iv"), 64, 4),
-        (MechanisticConfig(structure="1c-mm-iv"), 6, 3),
-        (MechanisticConfig(structure="1c-mm-iv"), 7, 1),
+        (MechanisticConfig(structure="1c-mm-iv"), 27, 3),
+        (MechanisticConfig(structure="1c-mm-iv"), 14, 1),
+        (MechanisticConfig(structure="1c-mm-iv"), 61, 1),
         (CompartmentConfig(structure="1c-iv"), 64, 1),  # a step is too quick to be shared
     ],
 )

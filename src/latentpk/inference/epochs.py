@@ -20,6 +20,7 @@ from latentpk.models.decoders.followed import FollowedDecoder
 from latentpk.models.latent import LatentModel
 
 CLIP = 100.0  # norm of the gradient
+LEAST_ROWS = 8  # subjects of a lane: fewer are not worth a thread
 ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
 
 # Parameters, what all steps share, and one step's rows, to the mean gradient and its rows' terms.
@@ -75,7 +76,8 @@ def lanes_of(model: LatentModel, batch: int) -> int:
     """
     if not isinstance(model.decoder, FollowedDecoder):
         return 1
-    return max(n for n in range(1, min(threads(), batch) + 1) if batch % n == 0)
+    most = max(1, min(threads(), batch // LEAST_ROWS))
+    return max(n for n in range(1, most + 1) if batch % n == 0)
 
 
 class Epochs:
