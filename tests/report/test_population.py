@@ -1,5 +1,7 @@
 """Pictures of a population fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,18 @@ def test_effects_have_a_panel_each_and_one_for_each_covariate(fit):
     figure = effects_figure(fit)
     labels = [axes.get_xlabel() for axes in figure.axes if axes.get_visible()]
     assert labels == ["effect on log cl", "effect on log v1", "WT", "WT"]
+
+
+def test_a_parameter_that_does_not_vary_is_said_not_to(fit):
+    place = fit.found.names.index("log sd v1")
+    value = fit.found.value.copy()
+    value[place] = np.log(1e-7)
+    figure = effects_figure(replace(fit, found=replace(fit.found, value=value)))
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_ylabel() for axes in shown[2:]] == ["effect on log cl"]
+    assert [text.get_text() for text in shown[1].texts] == [
+        "v1 does not vary\nbetween these subjects"
+    ]
 
 
 def test_files_are_written(fit, tmp_path):

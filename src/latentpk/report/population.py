@@ -14,6 +14,7 @@ from latentpk.report.plots import BLUE, GREY, INK, LEVEL, literal, save_figure, 
 from latentpk.workflows.population.discovery import Discovery
 from latentpk.workflows.population.fit import PopulationFit
 from latentpk.workflows.population.outcome import (
+    LEAST_SD,
     individual_effects,
     individual_predictions,
     numbers_of,
@@ -100,15 +101,16 @@ def effects_figure(
     shown = min(first.shape[1], MOST)
     columns = max(len(names), min(shown, WIDE), 2)
     each = -(-shown // columns)  # rows of a parameter's covariates
-    rows = 1 + len(names) * each
+    differing = [k for k in range(len(names)) if sd[k] > LEAST_SD]
+    rows = 1 + len(differing) * each
     size = (max(3.0 * columns, 6.4), 2.9 * rows + 0.6)
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     grid: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).ravel())
     panels = grid[: len(names)]
-    for k in range(len(names)):
-        start = columns * (1 + k * each)
+    for place in range(len(differing)):
+        start = columns * (1 + place * each)
         panels += grid[start : start + shown]
-    pairs = [(k, c) for k in range(len(names)) for c in range(shown)]
+    pairs = [(k, c) for k in differing for c in range(shown)]
     for axes in grid:
         axes.set_visible(axes in panels)
     for k, name in enumerate(names):
@@ -217,16 +219,20 @@ def _running(x: np.ndarray, y: np.ndarray) -> tuple[Sequence[float], Sequence[fl
 
 
 def _histogram(axes: Axes, eta: np.ndarray, sd: float, name: str) -> None:
-    reach = 1.1 * max(3 * sd, float(np.abs(eta).max(initial=0)), 1e-3)
+    if sd <= LEAST_SD:
+        text = f"{name} does not vary\nbetween these subjects"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK)
+        axes.set_axis_off()
+        return
+    reach = 1.1 * max(3 * sd, float(np.abs(eta).max(initial=0)))
     axes.hist(
         eta, bins=np.linspace(-reach, reach, 15).tolist(), color=BLUE, alpha=0.45, density=True
     )
-    if sd > 1e-3:
-        grid = np.linspace(-reach, reach, 200)
-        density = np.exp(-0.5 * (grid / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
-        axes.plot(grid, density, color=LEVEL, lw=1.6, label=f"estimated, SD {sd:.2f}")
-        axes.legend(frameon=False, fontsize=9, loc="upper right")
-        axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1] / 1.05, float(density.max())))
+    grid = np.linspace(-reach, reach, 200)
+    density = np.exp(-0.5 * (grid / sd) ** 2) / (sd * np.sqrt(2 * np.pi))
+    axes.plot(grid, density, color=LEVEL, lw=1.6, label=f"estimated, SD {sd:.2g}")
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    axes.set_ylim(0, 1.35 * max(axes.get_ylim()[1] / 1.05, float(density.max())))
     axes.set_xlabel(f"effect on log {name}", color=INK)
     axes.set_ylabel("density", color=INK)
     tidy(axes)

@@ -25,12 +25,11 @@ from latentpk.models.record import Record
 from latentpk.records.nonmem import read_nonmem
 from latentpk.records.subject import Cohort
 from latentpk.workflows.population.fit import PopfitSettings, PopulationFit, fit_population
-from latentpk.workflows.population.outcome import describe
+from latentpk.workflows.population.outcome import LEAST_SD, describe
 
 Progress = Callable[[int, int, str], None]
 TOGETHER = 0.7  # correlation from which on two covariates can hardly be told apart
 MOST_CODES = 6  # of a category
-STILL = 0.02  # SD of a random effect below which levels are asked again, with one this wide
 
 
 class SearchSettings(Frozen):
@@ -166,7 +165,7 @@ def make_problem(fit: PopulationFit, values: Float[np.ndarray, "subject covariat
         raise TypeError("only a population model has these effects")
     names, size = fit.config.varying, len(fit.config.varying)
     model, modes = fit.model, fit.found.modes
-    if (least := np.log(STILL)) > np.min(prior.log_diagonal):
+    if (least := np.log(LEAST_SD)) > np.min(prior.log_diagonal):
         diagonal = jnp.maximum(prior.log_diagonal, least)
         prior = eqx.tree_at(lambda p: p.log_diagonal, prior, diagonal)
         model = model.with_prior(prior)
