@@ -4,7 +4,11 @@ from typing import Any
 
 from benchmarks.markdown import cells_done, table
 
-WAYS = {"compartment": "compartment model", "auto": "`fit`, all on auto"}
+WAYS = {
+    "compartment": "compartment model",
+    "auto": "`fit`, all on auto",
+    "mechanistic": "`fit`, the mechanism named",
+}
 
 
 def complex_profiles(found: dict[str, Any]) -> str:
