@@ -47,9 +47,7 @@ def begin_at(flat: Float[Array, " weight"]) -> TrainingState:
     return TrainingState(flat, zero, zero, flat, jnp.zeros((), jnp.int32))
 
 
-def adam(
-    state: TrainingState, grad: Array, rate: Array | PyTree, decay: float | Array
-) -> TrainingState:
+def adam(state: TrainingState, grad: Array, rate: Array, decay: float) -> TrainingState:
     """One step of Adam, and the running average of its path.
 
     A gradient that is not finite is a step not taken; the objective's own value reports it.
@@ -98,16 +96,14 @@ class Epochs:
         self.lanes = lanes
         self._warm = False
 
-        def update(
-            state: TrainingState, rate: Array, fixed: PyTree, rows: PyTree
-        ) -> tuple[TrainingState, PyTree]:
-            grad, terms = gradient(state.params, fixed, rows)
-            return adam(state, grad, rate, decay), terms
-
         def scanned(
             state: TrainingState, rate: Array, fixed: PyTree, rows: PyTree
         ) -> tuple[TrainingState, PyTree]:
-            return jax.lax.scan(lambda s, r: update(s, rate, fixed, r), state, rows)
+            def update(state: TrainingState, some: PyTree) -> tuple[TrainingState, PyTree]:
+                grad, terms = gradient(state.params, fixed, some)
+                return adam(state, grad, rate, decay), terms
+
+            return jax.lax.scan(update, state, rows)
 
         def joined(state: TrainingState, rate: Array, grads: list[Array]) -> TrainingState:
             return adam(state, jnp.mean(jnp.stack(grads), axis=0), rate, decay)

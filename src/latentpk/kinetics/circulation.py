@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
@@ -13,11 +13,17 @@ State = Float[Array, " state"]
 DAY, DAYS = 24.0, 2  # hours; days after a dose whose meals are counted
 
 
-def _emptying(doses: Doses, p: Named) -> Windows:
-    """The gallbladder empties `tgb` after each dose for `dgb`, or until the next dose."""
+def _given(doses: Doses) -> tuple[Bool[Array, " dose"], Float[Array, " dose"]]:
+    """Which are doses, not padding, and when the next one follows each; inf after the last."""
     given = doses.amount > 0
     later = given & (doses.time > doses.time[:, None])
     following = jnp.min(jnp.where(later, doses.time, jnp.inf), axis=1)
+    return given, following
+
+
+def _emptying(doses: Doses, p: Named) -> Windows:
+    """The gallbladder empties `tgb` after each dose for `dgb`, or until the next dose."""
+    given, following = _given(doses)
     start = doses.time + p["tgb"]
     stop = jnp.where(given, jnp.minimum(start + p["dgb"], following), doses.time)
     return Windows(jnp.where(given, start, doses.time), stop)
@@ -25,9 +31,7 @@ def _emptying(doses: Doses, p: Named) -> Windows:
 
 def _meals(doses: Doses, p: Named) -> Windows:
     """Meals of `dmeal` hours, of the days after each dose until the next."""
-    given = doses.amount > 0
-    later = given & (doses.time > doses.time[:, None])
-    following = jnp.min(jnp.where(later, doses.time, jnp.inf), axis=1)
+    given, following = _given(doses)
     starts, stops = [], []
     for name in (name for name in p if name.startswith("tmeal")):
         first = p[name] + DAY * jnp.ceil((doses.time - p[name]) / DAY)
