@@ -62,7 +62,7 @@ def test_the_seed_decides(saturated):
 
 @pytest.mark.parametrize(
     ("name", "known"), [("1c-mm-cl-oral-lag", True), ("tmdd-qss-oral-f", True), ("ehc", True),
-                        ("ehc-meals3", True), ("transit6", True),
+                        ("ehc-meals3", True), ("transit6", True), ("2c-transit-ka-f", True),
                         ("tmdd", False), ("1c-mm-inh-iv", False)],
 )  # fmt: skip
 def test_what_is_searched_for(name, known):

@@ -28,9 +28,10 @@ NAMES = (
         "dual-absorption",
     ),
 )
+CLOSED = ("1c-transit", "2c-transit-ka", "1c-transit-ka-f", "2c-transit-f")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *CLOSED])
 def test_a_name_gives_a_system_that_gives_its_name_back(name):
     system = parse_system(name)
     assert str(system) == name

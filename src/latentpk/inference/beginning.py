@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from latentpk.inference.initial import Scales, search
 from latentpk.kinetics.circulation import DAY
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.system import System
+from latentpk.kinetics.system import Differential, System
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.record import Record
@@ -138,7 +138,8 @@ def _guess(
     clearance = linear.get("cl", volume + slow)
     absorbed = linear.get("ka", 0.5 * (slow + fast))
     level = np.log(scales.level)
-    passing = max(system.size - 1, 1)  # compartments of a chain, each left in its share of the time
+    chain = system.size - 1 if isinstance(system, Differential) else 1
+    passing = max(chain, 1)  # compartments of a chain, each left in its share of the time
     pause = np.log(max(2 * scales.early, 0.1 * scales.time))
     beside = np.log(0.5) if {"vmax", "clb"} & set(system.names) else 0.0  # another way out
     return {
@@ -163,6 +164,8 @@ def _guess(
         **{name: (np.log(hour), 0.6) for name, hour in _meal_times(system).items()},
         "dmeal": (0.0, 0.5),  # an hour, whatever the drug
         "ktr": (absorbed + np.log(passing), 0.8),
+        "mtt": (np.log(2.0) - absorbed, 0.8),
+        "n": (np.log(3.0), 0.9),
         "fa": (np.log(0.5), 0.3),
         "ka2": (absorbed, 0.8),
         "alag2": (pause, 0.8),

@@ -44,9 +44,10 @@ def doubts(
         eps: Each subject's random effects.
 
     Returns:
-        The answer; None where doses are not followed through stated equations.
+        The answer; None where doses are not followed step by step through stated equations.
     """
-    if not isinstance(model.decoder, MechanisticDecoder):
+    decoder = model.decoder
+    if not isinstance(decoder, MechanisticDecoder) or decoder.adds_up(records.change[0]):
         return None
     found = _followed(model, jax.tree_util.tree_map(jnp.asarray, records), jnp.asarray(eps))
     return Doubts(*map(np.asarray, found))
@@ -68,7 +69,7 @@ def _followed(model: LatentModel, records: Record, eps: Array) -> tuple[Array, A
         found = decoder.followed(z, record.change, record.doses, time, paths=record.paths)
         held = decoder.parameters(z)[piece_at(time, record.change)]
         p = decoder.system.named(held.T)
-        below = emptied_further(decoder.system, found, p, time - first)
+        below = emptied_further(decoder.stepped, found, p, time - first)
         return found.error, below, found.below_at
 
     return jax.lax.map(one, (records, eps))

@@ -13,13 +13,13 @@ from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.ode import Course
-from latentpk.kinetics.system import Inputs, Named, System
+from latentpk.kinetics.system import Inputs, Named, Differential
 
 FAINT = 1e-9  # of a state's greatest pace; rounding below it
 
 
 def emptied_further(
-    system: System, found: Course, p: Named, since: Float[Array, " time"]
+    system: Differential, found: Course, p: Named, since: Float[Array, " time"]
 ) -> Float[Array, " state"]:
     """How much was added to hold each state at 0 because its equations led below.
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
-from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
+from latentpk.kinetics.system import Inputs, Named, Site, Differential, Windows
 
 State = Float[Array, " state"]
 DAY, DAYS = 24.0, 2  # hours; days after a dose whose meals are counted
@@ -44,7 +44,7 @@ def _meals(doses: Doses, p: Named) -> Windows:
 
 
 @dataclass(frozen=True)
-class Recirculation(System):
+class Recirculation(Differential):
     r"""Enterohepatic circulation: bile gathers in the gallbladder and is given back to the gut.
 
     .. math:: \dot A_1 = k_a A_d + k_r A_i - \frac{CL + CL_b + Q_2}{V_1} A_1 + \frac{Q_2}{V_2} A_2,
@@ -119,7 +119,7 @@ class MealRecirculation(Recirculation):
 
 
 @dataclass(frozen=True)
-class BindingRecirculation(System):
+class BindingRecirculation(Differential):
     r"""Enterohepatic circulation of a metabolite that competes for the drug's binding sites.
 
     .. math:: \dot B = k_{on} C (B_{max} - B - B_m) - k_{off} B,\quad

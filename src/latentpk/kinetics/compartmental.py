@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, System
+from latentpk.kinetics.system import Inputs, Named, Differential
 
 SUBSTEPS = 2  # with the same rates
 GAMMA = 0.4358665215084590  # of the L-stable approximation of order 3 with one inverse
@@ -39,7 +39,7 @@ POWERS = _powers()
 LATER = tuple(float(sum(POWERS[k:])) for k in range(3))  # the same of what enters evenly
 
 
-class Compartmental(System):
+class Compartmental(Differential):
     """A system whose every flow is proportional to the amount it leaves.
 
     Attributes:

@@ -1,7 +1,7 @@
 """What was given: the doses of one subject, and which branches of the kinetics they need."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -119,6 +119,10 @@ class Paths:
     release: bool = True
     overlap: bool = True
     reset: bool = True
+
+    def without_depot(self) -> "Paths":
+        """The same for the doses into the central compartment alone."""
+        return replace(self, depot=False, release=False)
 
     @staticmethod
     def none() -> "Paths":

@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, Int
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.piecewise import Pieces
-from latentpk.kinetics.system import Named, Site, System, Windows
+from latentpk.kinetics.system import Named, Site, Differential, Windows
 
 
 class Setting(NamedTuple):
     """The model and what is asked of it."""
 
-    system: System
+    system: Differential
     pieces: Pieces
     paths: Paths
     windows: Windows | None

@@ -88,7 +88,7 @@ def modal_amounts(paths: Paths, doses: Doses, query: Query, places: Places) -> A
 
         def moment(now: tuple[Scalar, Scalar]) -> Amounts:
             # under vmap over draws alone this is a branch: nothing is computed before the dose
-            return jax.lax.cond(_present(dose, *now), lambda: at(*now), lambda: nothing)
+            return jax.lax.cond(counts(dose, *now), lambda: at(*now), lambda: nothing)
 
         return jax.lax.map(moment, query)
 
@@ -155,7 +155,7 @@ def _dose(
     ]
 
     def at(time: Scalar, order: Scalar) -> Amounts:
-        present, since = _present(dose, time, order), time - dose.time
+        present, since = counts(dose, time, order), time - dose.time
         passed = jnp.maximum(since, 0.0)
         here = present & (dose.depot == 0)
         central = tuple(jnp.where(here, kernel(passed), 0.0) for kernel in direct)
@@ -169,7 +169,14 @@ def _dose(
     return at
 
 
-def _present(dose: Doses, time: Scalar, order: Scalar) -> Bool[Array, ""]:
+def counts(dose: Doses, time: Scalar, order: Scalar) -> Bool[Array, ""]:
+    """Whether a dose was given before (time, order) and not cancelled by then.
+
+    Args:
+        dose: One dose (scalar fields).
+        time: When [h].
+        order: Order among records of that time.
+    """
     given = (dose.time < time) | ((dose.time == time) & (dose.order < order))
     cancelled = (dose.until < time) | ((dose.until == time) & (dose.until_order < order))
     return given & ~cancelled

@@ -21,7 +21,7 @@ from latentpk.kinetics.events import Plan, Setting, planned
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
-from latentpk.kinetics.system import Inputs, Named, System, Windows
+from latentpk.kinetics.system import Inputs, Named, Differential, Windows
 
 STEPS = 16  # mesh points for each place of a dose ...
 AT_LEAST = 96  # ... and for the whole course
@@ -79,7 +79,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
     time: Float[Array, " time"],
     order: Float[Array, " time"] | None = None,
     *,
-    system: System,
+    system: Differential,
     pieces: Pieces,
     paths: Paths,
     windows: Windows | None = None,

@@ -5,6 +5,19 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 import latentpk.precision  # noqa: F401  (x64 before any array)
+from latentpk.kinetics.decay import Scalar
+
+
+class Delay(NamedTuple):
+    """How long drug takes to arrive at a site: a gamma density, see `delayed`.
+
+    Attributes:
+        mean: Mean transit time MTT, positive [h].
+        transits: Number of transit compartments n, not negative, whole or not.
+    """
+
+    mean: Scalar
+    transits: Scalar
 
 
 class Response(NamedTuple):

@@ -7,13 +7,13 @@ from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
-from latentpk.kinetics.system import Inputs, Named, Site, System, Windows
+from latentpk.kinetics.system import Inputs, Named, Site, Differential, Windows
 
 State = Float[Array, " state"]
 
 
 @dataclass(frozen=True)
-class MichaelisMenten(System):
+class MichaelisMenten(Differential):
     r"""Saturable elimination, perhaps beside a linear one, behind a depot and a periphery.
 
     .. math:: \dot A_1 = k_a A_d - \frac{V_{max} C}{K_m + C} - CL\,C - Q_2 C + Q_2 A_2 / V_2,

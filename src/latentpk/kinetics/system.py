@@ -1,4 +1,4 @@
-"""What a nonlinear system of amounts must say of itself."""
+"""What a system of amounts that is named by its equations must say of itself."""
 
 import abc
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
+from latentpk.kinetics.response import Delay, Response
 
 Named = Mapping[str, Scalar]  # parameters of one patient by name
 
@@ -52,23 +53,43 @@ class Inputs(NamedTuple):
 
 
 class System(abc.ABC):
-    """Amounts that move by dy/dt = slope(y); immutable and hashable, a static choice.
+    """What doses do in a body, by its parameters; immutable and hashable, a static choice.
+
+    It is followed step by step (`Differential`), or what doses do is added up (`Superposed`), or
+    both, which give the same.
 
     Attributes:
         names: Names of the parameters, in order.
-        size: Number of states.
-        central: State that a dose into the central compartment reaches.
         oral: Whether a dose of undecided route goes into the depot.
     """
 
     names: tuple[str, ...]
-    size: int
-    central: int
     oral: bool
 
     def named(self, held: Float[Array, "parameter *dose"]) -> Named:
         """Parameters by name, from their row; each may hold one value per dose."""
         return dict(zip(self.names, held, strict=True))
+
+    @abc.abstractmethod
+    def lags(self, p: Named) -> tuple[Scalar, ...]:
+        """Times from a dose into the depot to its entries [h]; p may hold one value per dose."""
+
+    def windows(self, doses: Doses, p: Named) -> Windows:
+        """When the system's switch is on; p may hold one value per dose."""
+        none = jnp.zeros(0, doses.time.dtype)
+        return Windows(none, none)
+
+
+class Differential(System):
+    """Amounts that move by dy/dt = slope(y).
+
+    Attributes:
+        size: Number of states.
+        central: State that a dose into the central compartment reaches.
+    """
+
+    size: int
+    central: int
 
     @abc.abstractmethod
     def slope(
@@ -88,7 +109,18 @@ class System(abc.ABC):
         """The state before any dose, and after a reset [mg]."""
         return jnp.zeros(self.size, next(iter(p.values())).dtype)
 
-    def windows(self, doses: Doses, p: Named) -> Windows:
-        """When the system's switch is on; p may hold one value per dose."""
-        none = jnp.zeros(0, doses.time.dtype)
-        return Windows(none, none)
+    def lags(self, p: Named) -> tuple[Scalar, ...]:
+        """Those of the sites."""
+        return tuple(site.lag for site in self.sites(p))
+
+
+class Superposed(System):
+    """A linear body: each dose does what a unit dose does, however many there are."""
+
+    @abc.abstractmethod
+    def response(self, p: Named) -> Response:
+        """What a unit dose does once it is there."""
+
+    def delay(self, p: Named) -> Delay | None:
+        """How long a dose into the depot takes to get there; None where it is there at once."""
+        return None

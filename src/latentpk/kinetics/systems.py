@@ -1,4 +1,4 @@
-"""The nonlinear systems by name: saturable elimination, targets, the gallbladder, transit chains.
+"""The systems by name: saturable elimination, targets, the gallbladder, transit, two sites.
 
 All are homogeneous in mass: amounts of a target, a complex or a metabolite are counted in mg of the
 drug they bind or came from, so that mole and mass give the same course.
@@ -12,7 +12,7 @@ from latentpk.kinetics.circulation import (
     MealRecirculation,
     Recirculation,
 )
-from latentpk.kinetics.passage import DualAbsorption, Transit
+from latentpk.kinetics.passage import DualAbsorption, Transit, TransitChain
 from latentpk.kinetics.registry import is_users, users_system
 from latentpk.kinetics.saturation import MichaelisMenten
 from latentpk.kinetics.system import System
@@ -22,7 +22,8 @@ KNOWN = (
     "1c-mm or 2c-mm, then perhaps -cl (a linear clearance beside), perhaps -inh (Vmax falls with "
     "time), then -iv, -oral or -oral-lag, oral ones perhaps with -f; tmdd, tmdd-equilibrium, "
     "tmdd-qss-iv or tmdd-qss-oral, the latter perhaps with -f; ehc, ehc-meals1 to "
-    "ehc-meals4, ehc-binding, transit1 to transit9, dual-absorption, and user:NAME of a registered "
+    "ehc-meals4, ehc-binding, 1c-transit or 2c-transit (any number of transit compartments), then "
+    "perhaps -ka (absorbed behind them) and -f, transit1 to transit9, dual-absorption, and user:NAME of a registered "
     "UserSystem"
 )
 _MM = re.compile(r"([12])c-mm(-cl)?(-inh)?-(iv|oral|oral-lag)(-f)?")
@@ -73,7 +74,9 @@ def _ready_made(text: str) -> System | None:
             bioavailability=bool(match[5]),
         )
     if match := re.fullmatch(r"transit([1-9])", text):
-        return Transit(int(match[1]))
+        return TransitChain(int(match[1]))
+    if match := re.fullmatch(r"([12])c-transit(-ka)?(-f)?", text):
+        return Transit(int(match[1]), depot=bool(match[2]), bioavailability=bool(match[3]))
     if match := re.fullmatch(r"ehc-meals([1-4])", text):
         return MealRecirculation(int(match[1]))
     return _SINGLE.get(text)

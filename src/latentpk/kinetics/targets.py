@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, Site, System
+from latentpk.kinetics.system import Inputs, Named, Site, Differential
 
 State = Float[Array, " state"]
 
 
 @dataclass(frozen=True)
-class TargetMediated(System):
+class TargetMediated(Differential):
     r"""Full target-mediated disposition: drug L, target R and complex RC, a depot, a periphery.
 
     .. math:: \dot L = \dots - (k_{on} L R - k_{off} RC),\quad
@@ -62,7 +62,7 @@ class TargetMediated(System):
 
 
 @dataclass(frozen=True)
-class EquilibriumBinding(System):
+class EquilibriumBinding(Differential):
     r"""Drug and target that bind at once, with a dissociation constant that falls with excess.
 
     .. math:: K_D = k_{D0} (X/E)^\alpha,\quad
@@ -121,7 +121,7 @@ class EquilibriumBinding(System):
 
 
 @dataclass(frozen=True)
-class QuasiSteadyTarget(System):
+class QuasiSteadyTarget(Differential):
     r"""Target-mediated disposition whose binding is always in its (quasi-)steady state.
 
     .. math:: C = \tfrac12\big(T - R - K_{SS} + \sqrt{(T - R - K_{SS})^2 + 4 K_{SS} T}\big),

@@ -16,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from latentpk.kinetics.system import Inputs, Named, System
+from latentpk.kinetics.system import Inputs, Named, Differential
 
 LITTLE = 1e-9  # mg: no process is near saturation, and no slope is taken at a corner
 LATE = 1e6  # hours after the first dose: what changes with time has changed
 SHARE = 1e-6  # of the area; a mode below it carries no drug
 
 
-def slowest_half_life(system: System, p: Named) -> float:
+def slowest_half_life(system: Differential, p: Named) -> float:
     """Half-life of the slowest mode that carries drug, at a low concentration [h].
 
     Where elimination saturates, a higher concentration falls more slowly than this; a switch
@@ -56,7 +56,7 @@ def slowest_half_life(system: System, p: Named) -> float:
 
 
 @partial(jax.jit, static_argnums=0)
-def _slopes(system: System, p: Named) -> tuple[Array, Array]:
+def _slopes(system: Differential, p: Named) -> tuple[Array, Array]:
     """The Jacobian, and the slope of the concentration."""
     state = system.start(p) + LITTLE
     inputs = Inputs(jnp.asarray(LATE, state.dtype), jnp.ones((), state.dtype))

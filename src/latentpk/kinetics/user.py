@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, Site, System
+from latentpk.kinetics.system import Inputs, Named, Site, Differential
 
 PREFIX = "user:"  # before the name of a user's system, where a structure is named
 Rates = Mapping[str, Any] | Sequence[Any] | Array  # by name, or in the order of the states
@@ -118,7 +118,7 @@ class UserSystem:
 
 
 @dataclass(frozen=True)
-class UserEquations(System):
+class UserEquations(Differential):
     """A user's equations between rows of numbers.
 
     Attributes:

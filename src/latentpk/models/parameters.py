@@ -44,6 +44,8 @@ UNITS = {
     **dict.fromkeys(("tmeal1", "tmeal2", "tmeal3", "tmeal4"), "h"),
     **dict.fromkeys(("vmax", "kin"), "mg/h"),
     **dict.fromkeys(("km", "kd0", "base", "kss"), "mg/L"),
+    "mtt": "h",
+    "n": "1",
     "ksyn": "mg/(L h)",
     "bmax": "mg",
     "alpha": "1",

@@ -40,7 +40,7 @@ def doubtful_courses(
     found = doubts(model, records, eps)
     if found is None or not isinstance(model.decoder, MechanisticDecoder):
         return []
-    system, told = model.decoder.structure, []
+    system, told = model.decoder.stepped, []
     for k in range(system.size):
         bad = np.flatnonzero(found.below[:, k] > BELOW)
         if bad.size:

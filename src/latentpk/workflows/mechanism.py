@@ -102,10 +102,14 @@ def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
     """
     kind = "oral" + "-f" * both if oral else "iv"
     saturable = ((f"1c-mm-{kind}", f"2c-mm-cl-{kind}"), (f"tmdd-qss-{kind}",))
-    if not oral or both:
+    if not oral:
         return (saturable,)
+    free = "-f" * both
+    transit = ((f"1c-transit{free}",), (f"2c-transit{free}",))
+    if both:
+        return (transit, saturable)
     circulating = (("ehc", "ehc-meals2"), ("ehc-meals3",))
-    return ((("transit3",), ("transit6",)), (("dual-absorption",),), circulating, saturable)
+    return (transit, (("dual-absorption",),), circulating, saturable)
 
 
 def check_registered(folder: str | Path, manifest: Mapping[str, Any]) -> None:

@@ -48,8 +48,8 @@ def scored(values):
     asked = []
 
     def score(structure):
-        asked.append(str(structure))
-        return values[str(structure)]
+        asked.append(structure)
+        return values[structure]
 
     return score, asked
 
@@ -61,20 +61,30 @@ def scored(values):
         ("1c-iv", {"1c-iv": 100, "2c-iv": 50, "3c-iv": 10}, "3c-iv", ["1c-iv", "2c-iv", "3c-iv"]),
         (
             "1c-oral",
-            {"1c-oral": 100, "2c-oral": 101, "1c-oral-lag": 80},
+            {"1c-oral": 100, "2c-oral": 101, "1c-oral-lag": 80, "1c-transit": 79},
             "1c-oral-lag",
-            ["1c-oral", "2c-oral", "1c-oral-lag"],
+            ["1c-oral", "2c-oral", "1c-oral-lag", "1c-transit"],
+        ),
+        (
+            "1c-oral",
+            {"1c-oral": 100, "2c-oral": 60, "3c-oral": 70, "2c-oral-lag": 50, "2c-transit": 40},
+            "2c-transit",
+            ["1c-oral", "2c-oral", "3c-oral", "2c-oral-lag", "2c-transit"],
         ),
         (
             "1c-oral-f",
-            {"1c-oral-f": 100, "2c-oral-f": np.inf, "1c-oral-lag-f": 99},
+            {"1c-oral-f": 100, "2c-oral-f": np.inf, "1c-oral-lag-f": 99, "1c-transit-f": 99},
             "1c-oral-f",
-            ["1c-oral-f", "2c-oral-f", "1c-oral-lag-f"],
+            ["1c-oral-f", "2c-oral-f", "1c-oral-lag-f", "1c-transit-f"],
         ),
     ],
 )
 def test_a_structure_is_enriched_as_long_as_the_criterion_falls(first, values, best, asked):
     score, found = scored(values)
-    chosen, lowest = _climb(Structure.parse(first), score)
-    assert (str(chosen), lowest) == (best, values[best])
+
+    def forms(body):
+        free = "-f" * body.bioavailability
+        return [f"{body.compartments}c-oral-lag{free}", f"{body.compartments}c-transit{free}"]
+
+    assert _climb(Structure.parse(first), score, forms) == (best, values[best])
     assert found == asked

@@ -5,10 +5,11 @@ import abc
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from latentpk.errors import InputError
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.ode import Course, course
 from latentpk.kinetics.piecewise import Pieces
-from latentpk.kinetics.system import System
+from latentpk.kinetics.system import Differential, System
 from latentpk.models.decoders.decoder import Decoder, piece_at
 
 
@@ -33,6 +34,21 @@ class FollowedDecoder(Decoder):
     def system(self) -> System:
         """The equations."""
 
+    @property
+    def stepped(self) -> Differential:
+        """The same, where parameters change with time: they are followed step by step.
+
+        Raises:
+            InputError: They have closed forms alone, whose parameters do not change.
+        """
+        if isinstance(self.system, Differential):
+            return self.system
+        raise InputError(
+            f"structure {self.system}: something changes with time (a covariate, or an occasion), "
+            "and transit compartments without equations of their own are followed with parameters "
+            "that do not. Take transit1 to transit9, or hold the covariate at its first value."
+        )
+
     @abc.abstractmethod
     def parameters(self, z: Float[Array, "piece latent"]) -> Float[Array, "piece parameter"]:
         """What the equations need of each piece, in the order that `System.named` reads."""
@@ -53,7 +69,7 @@ class FollowedDecoder(Decoder):
             InputError: Doses at steady state.
         """
         pieces = Pieces(change, self.parameters(z))
-        found = course(doses, time, order, system=self.system, pieces=pieces, paths=paths)
+        found = course(doses, time, order, system=self.stepped, pieces=pieces, paths=paths)
         return jnp.maximum(found.concentration, 0.0)
 
     def auc(
@@ -87,7 +103,7 @@ class FollowedDecoder(Decoder):
     ) -> Float[Array, " corner"]:
         """Where the curve bends [h]: inputs begin or end, the system's switch turns."""
         named = self.system.named(self.parameters(z)[piece_at(doses.time, change)].T)
-        enter = [doses.time, *(doses.time + site.lag for site in self.system.sites(named))]
+        enter = [doses.time, *(doses.time + lag for lag in self.system.lags(named))]
         turns = [jnp.where(jnp.isfinite(x), x, 0.0) for x in self.system.windows(doses, named)]
         return jnp.concatenate([*enter, *(x + doses.duration for x in enter), *turns])
 
@@ -103,4 +119,6 @@ class FollowedDecoder(Decoder):
     ) -> Course:
         """Amounts, concentrations and areas since the first event; arguments as in `Decoder`."""
         pieces = Pieces(change, self.parameters(z))
-        return course(doses, time, order, system=self.system, pieces=pieces, paths=paths, area=True)
+        return course(
+            doses, time, order, system=self.stepped, pieces=pieces, paths=paths, area=True
+        )

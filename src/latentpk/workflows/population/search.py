@@ -1,17 +1,28 @@
-"""Which structure a cohort asks for: one compartment more, a lag, as long as BICc falls."""
+"""Which structure a cohort asks for: compartments, a form of absorption, as long as BICc falls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.structure import Structure
+from latentpk.models.published import structure_of
 from latentpk.records.subject import Cohort
-from latentpk.workflows.population.fit import PopfitSettings, PopulationFit, fit_structure
+from latentpk.workflows.population.asked import parse_effects, parse_initial
+from latentpk.workflows.population.fit import (
+    PopfitSettings,
+    PopulationFit,
+    fit_structure,
+    records_for,
+    make_config,
+)
 from latentpk.workflows.population.outcome import bicc
 
 Progress = Callable[[int, int, str], None]
+Forms = Callable[[Structure], Sequence[str]]  # other absorptions of a structure, by name
 MOST = 3  # compartments
+MOST_DELAYED = 2  # behind transit compartments
 GAIN = 2.0  # by which BICc must fall for a richer structure
 
 
@@ -21,7 +32,8 @@ def search_structure(
     """Compare structures by BICc of FOCEI's objective, and fit the chosen one as asked.
 
     Compartments are added one by one while that helps; where doses go through an absorption site,
-    with and without a lag. A free F where both routes occur; where the file tells no route, both
+    with a lag, behind transit compartments, and from two sites, which follow doses whose
+    parameters do not change. A free F where both routes occur; where the file tells no route, both
     are tried.
 
     Args:
@@ -37,38 +49,42 @@ def search_structure(
     routes = (True,) if np.any(depot == 1) else (False,)
     if np.all(np.isnan(depot)):
         routes = (False, True)
-    tried: dict[Structure, PopulationFit] = {}
+    tried: dict[str, PopulationFit] = {}
 
-    def score(structure: Structure) -> float:
+    def score(structure: str) -> float:
         quick = settings.estimation.model_copy(update={"method": "focei"})
-        own = settings.model_copy(update={"structure": str(structure), "estimation": quick})
+        own = settings.model_copy(update={"structure": structure, "estimation": quick})
         tried[structure] = fit_structure(cohort, own, hessian=False, progress=progress)
         return bicc(tried[structure])
 
-    best, lowest = Structure(1, routes[0], False, both), np.inf
+    best, lowest = str(Structure(1, routes[0], False, both)), np.inf
     for oral in routes:
-        chosen, least = _climb(Structure(1, oral, False, both), score)
+        chosen, least = _climb(
+            Structure(1, oral, False, both), score, lambda one: _forms(one, cohort, settings)
+        )
         if least < lowest - GAIN:
             best, lowest = chosen, least
     told = tuple(_told(fitted, one, one == best) for one, fitted in tried.items())
-    own = settings.model_copy(update={"structure": str(best)})
+    own = settings.model_copy(update={"structure": best})
     found = fit_structure(cohort, own, hessian=True, progress=progress)
     return PopulationFit(found.config, found.found, found.cohort, found.records, told)
 
 
-def _climb(first: Structure, score: Callable[[Structure], float]) -> tuple[Structure, float]:
-    """One compartment more, and then a lag, as long as that helps."""
-    best, lowest = first, score(first)
+def _climb(
+    first: Structure, score: Callable[[str], float], forms: Forms
+) -> tuple[str, float]:
+    """One compartment more, and then another absorption, as long as that helps."""
+    body, lowest = first, score(str(first))
     for richer in _richer(first):
-        value = score(richer)
+        value = score(str(richer))
         if value >= lowest - GAIN:
             break
-        best, lowest = richer, value
-    if best.oral:
-        lagged = Structure(best.compartments, True, True, best.bioavailability)
-        value = score(lagged)
+        body, lowest = richer, value
+    best = str(body)
+    for name in forms(body) if body.oral else ():
+        value = score(name)
         if value < lowest - GAIN:
-            best, lowest = lagged, value
+            best, lowest = name, value
     return best, lowest
 
 
@@ -79,9 +95,27 @@ def _richer(first: Structure) -> list[Structure]:
     ]
 
 
-def _told(fitted: PopulationFit, structure: Structure, chosen: bool) -> dict[str, Any]:
+def _forms(body: Structure, cohort: Cohort, settings: PopfitSettings) -> list[str]:
+    """A lag, transit compartments and two sites, where the cohort and what is asked allow them."""
+    lagged = str(Structure(body.compartments, True, True, body.bioavailability))
+    plain = make_config(cohort, settings.model_copy(update={"structure": str(body)}))
+    records = records_for(cohort, plain)
+    still = records.change.shape[-1] == 1 and not settings.iov and not records.paths.steady
+    if settings.parameters is not None or cohort.dose_covariates or not still:
+        return [lagged]
+    free = "-f" * body.bioavailability
+    others = [f"{min(body.compartments, MOST_DELAYED)}c-transit{free}"]
+    if body.compartments == 1 and not free:
+        others.append("dual-absorption")
+    asked = {one.parameter for one in parse_effects(settings.effects)}
+    asked |= {canonical(name) for name in (*(settings.varying or ()),)}
+    asked |= {name for name in parse_initial(settings.initial) if name in plain.parameters}
+    return [lagged, *(name for name in others if asked <= set(structure_of(name).names))]
+
+
+def _told(fitted: PopulationFit, structure: str, chosen: bool) -> dict[str, Any]:
     return {
-        "structure": str(structure),
+        "structure": structure,
         "bicc_of_focei": None if not np.isfinite(bicc(fitted)) else bicc(fitted),
         "numbers": len(fitted.found.value),
         "arrived": fitted.found.arrived,
