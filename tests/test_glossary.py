@@ -50,7 +50,7 @@ def test_every_parameter_is_explained_with_its_unit():
             "ehc-meals4",
             "ehc-binding",
         ),
-        *("transit3", "dual-absorption"),
+        *("transit3", "2c-transit-ka-f", "dual-absorption"),
     )
     every = (*linear, *map(parse_system, systems))
     for name in itertools.chain.from_iterable(one.names for one in every):

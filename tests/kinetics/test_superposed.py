@@ -1,6 +1,7 @@
-"""Closed forms of linear bodies that are named by equations: reference table, chains, quadrature."""
+"""Closed forms of bodies named by equations: reference table, chains, quadrature."""
 
 import csv
+import itertools
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from latentpk.kinetics.systems import parse_system
 
 TABLE = Path(__file__).parents[1] / "reference" / "nonlinear.csv"
 oral = partial(Doses.of, depot=1.0)
+PLAIN = Paths.of(oral([0.0], 100.0))
 REFERENCE = {
     9: ("1c-transit-ka-f", (5, 40, 1.8, 5.7, 1.1, 9.0), oral([0.0], 100)),  # F = 0.9
     10: ("dual-absorption", (8, 25, 0.35, 2.5, 0.6, 3), oral([0.0, 12], 200)),
@@ -63,15 +65,14 @@ def test_closed_forms_agree_with_the_reference_table(number):
     np.testing.assert_allclose(found, value, rtol=3e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("release", [0.0, 3.0])
-@pytest.mark.parametrize("count", [1, 5, 9])
-def test_a_whole_number_of_transits_is_the_chain(count, release):
-    """Tablets, one of them cancelled, with a short infusion beside them."""
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_whole_number_of_transits_is_the_chain(count):
+    """Tablets, one of them cancelled, one that releases slowly, and a short infusion."""
     doses = Doses.of(
         [0.0, 12.0, 25.0, 30.0],
         [100.0, 100.0, 70.0, 50.0],
         depot=[1.0, 1.0, 1.0, 0.0],
-        duration=[release, release, release, 1.0],
+        duration=[0.0, 0.0, 3.0, 1.0],
         until=[np.inf, 20.0, np.inf, np.inf],
     )
     # the chain has one depot, which a reset empties whole: it stands for the other doses alone
@@ -90,7 +91,7 @@ def test_a_whole_number_of_transits_is_the_chain(count, release):
         return rest, course(free, time, paths=paths[1], area=True, **chain)
 
     rest, one = followed(jnp.asarray(TIME))
-    stopped = TIME > 20
+    stopped = TIME >= 20  # a query is after what happens at its time
     value = np.asarray(rest.concentration) + np.where(stopped, 0, one.concentration)
     name, own = "1c-transit", (cl, v1, (count + 1) / ktr, count)
     np.testing.assert_allclose(levels(name, own, doses, TIME), value, rtol=1e-5, atol=1e-9)
@@ -113,8 +114,10 @@ def test_two_compartments_agree_with_quadrature(name, mtt, n):
     for time in (0.3, 2.0, 7.0, 30.0):
         edges = sorted({0.0, *(min(mtt * x, time) for x in (0.1, 0.4, 0.7, 1, 1.3, 2, 4)), time})
         truth = sum(
-            quad(lambda s, t=time: density(s) * float(own(jnp.array(t - s))), *ends, epsabs=1e-13)[0]
-            for ends in zip(edges, edges[1:], strict=False)
+            quad(lambda s, t=time: density(s) * float(own(jnp.array(t - s))), *ends, epsabs=1e-13)[
+                0
+            ]
+            for ends in itertools.pairwise(edges)
         )
         found = levels(name, (*body, mtt, n, *ka), oral([0.0], 100.0), [time])[0]
         assert found == pytest.approx(truth, rel=2e-5, abs=1e-10)
@@ -156,7 +159,7 @@ def test_levels_are_never_negative_and_slopes_never_missing(mtt, n):
     @jax.jit
     def value(p):
         late = jnp.full_like(time, jnp.inf)
-        model = {"system": system, "p": system.named(p), "paths": Paths.of(doses)}
+        model = {"system": system, "p": system.named(p), "paths": PLAIN}
         return superposed_concentration(doses, time, late, **model)
 
     p = jnp.array([5.0, 40.0, mtt, n])
@@ -168,16 +171,17 @@ def test_levels_are_never_negative_and_slopes_never_missing(mtt, n):
 
 @pytest.mark.parametrize("place", range(4))
 def test_slopes_are_those_of_finite_differences(place):
-    doses, p = oral([0.0, 12.0], 100.0), np.array([5.0, 40.0, 3.0, 5.7])
+    doses, p = oral([0.0, 12.0], 100.0), jnp.array([5.0, 40.0, 3.0, 5.7])
     system, late = parse_system("1c-transit"), jnp.full(TIME.shape, jnp.inf)
 
+    @jax.jit
     def value(p):
-        model = {"system": system, "p": system.named(p), "paths": Paths.of(doses)}
+        model = {"system": system, "p": system.named(p), "paths": PLAIN}
         return superposed_concentration(doses, jnp.asarray(TIME), late, **model)
 
-    step = 1e-5 * p[place] * np.eye(4)[place]
+    step = 1e-5 * p[place] * jnp.eye(4)[place]
     truth = (value(p + step) - value(p - step)) / (2 * step[place])
-    found = jax.jacrev(value)(jnp.asarray(p))[:, place]
+    found = jax.jacrev(value)(p)[:, place]
     np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-8)
 
 

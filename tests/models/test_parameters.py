@@ -79,6 +79,7 @@ def test_every_wrong_name_is_told():
     [
         *("1c-mm-iv", "2c-mm-cl-inh-oral-lag-f", "tmdd", "tmdd-equilibrium", "tmdd-qss-iv"),
         *("tmdd-qss-oral-f", "ehc", "ehc-meals4", "ehc-binding", "transit3", "dual-absorption"),
+        "2c-transit-ka-f",
     ],
 )
 def test_every_parameter_of_ready_made_equations_has_a_unit(name):

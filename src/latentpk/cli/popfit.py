@@ -56,8 +56,9 @@ def popfit(
     structure: Annotated[
         str,
         typer.Option(
-            metavar="auto|1c-iv|1c-oral|2c-oral-lag|1c-mm-iv|...",
-            help="What is fitted; auto adds compartments and a lag as long as BICc falls.",
+            metavar="auto|1c-iv|2c-oral-lag|1c-transit|1c-mm-iv|...",
+            help="What is fitted; auto adds compartments, a lag, transit or "
+            "a second site as long as BICc falls.",
         ),
     ] = "auto",
     parameters: Annotated[

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.ode import Course
-from latentpk.kinetics.system import Inputs, Named, Differential
+from latentpk.kinetics.system import Differential, Inputs, Named
 
 FAINT = 1e-9  # of a state's greatest pace; rounding below it
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from latentpk import precision  # noqa: F401  (float64 before any array)
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, Differential
+from latentpk.kinetics.system import Differential, Inputs, Named
 
 SUBSTEPS = 2  # with the same rates
 GAMMA = 0.4358665215084590  # of the L-stable approximation of order 3 with one inverse

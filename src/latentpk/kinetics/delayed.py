@@ -22,7 +22,7 @@ import latentpk.precision  # noqa: F401  (x64 before any array)
 from latentpk.kinetics.central import central_amount, central_area
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.depot import Site, absorbed_amount, absorbed_area
-from latentpk.kinetics.doses import Doses, Paths, refuse_steady
+from latentpk.kinetics.doses import Doses, Paths, refuse_own, refuse_steady
 from latentpk.kinetics.modal import counts
 from latentpk.kinetics.response import Delay, Response
 from latentpk.kinetics.superposition import auc, concentration
@@ -66,7 +66,7 @@ def delayed_concentration(
         Concentration [mg/L], shape (time,), never negative.
 
     Raises:
-        InputError: Doses at steady state.
+        InputError: Doses at steady state, or with an absorption of their own.
 
     Example:
         >>> response = Response(*map(jnp.array, ([0.1], [0.02], [1.0], [], [])))
@@ -77,6 +77,7 @@ def delayed_concentration(
         Array([1.6195], dtype=float64)
     """
     refuse_steady(paths)
+    refuse_own(doses)
     total = jnp.zeros_like(time)
     if paths.central:
         direct = paths.without_depot()
@@ -150,7 +151,7 @@ def _over_doses(
         return jnp.where(here, total, 0.0)
 
     across = jax.vmap(one, in_axes=(None, 0, 0))
-    return jax.vmap(across, in_axes=(0, None, None))(doses._replace(own=None), time, order)
+    return jax.vmap(across, in_axes=(0, None, None))(doses, time, order)
 
 
 def _inner(dose: Doses, response: Response, rate: Scalar, paths: Paths) -> tuple[_Inner, Scalar]:

@@ -165,13 +165,26 @@ class Paths:
 
 
 def refuse_steady(paths: Paths) -> None:
-    """Refuse doses at steady state, where courses are followed from an empty body.
+    """Refuse doses at steady state, where courses begin with an empty body.
 
     Raises:
         InputError: There are some.
     """
     if paths.steady:
         raise InputError(
-            "doses at steady state (SS): a nonlinear model has no closed form for them. Write the "
+            "doses at steady state (SS): this structure has no closed form for them. Write the "
             "doses that led there, for instance with ADDL and II, and leave SS at 0."
+        )
+
+
+def refuse_own(doses: Doses) -> None:
+    """Refuse doses with an absorption of their own, where all go the same way.
+
+    Raises:
+        InputError: There are some.
+    """
+    if doses.own is not None:
+        raise InputError(
+            "doses that are absorbed each in its own way: here all lie in one depot alike. Take "
+            "a compartment structure, a kernel or a hybrid."
         )

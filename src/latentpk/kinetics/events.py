@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.piecewise import Pieces
-from latentpk.kinetics.system import Named, Site, Differential, Windows
+from latentpk.kinetics.system import Differential, Named, Site, Windows
 
 
 class Setting(NamedTuple):

@@ -13,15 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from latentpk.errors import InputError
 from latentpk.kinetics.compartmental import Compartmental, compartmental_step
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.doses import Doses, Paths, refuse_steady
+from latentpk.kinetics.doses import Doses, Paths, refuse_own, refuse_steady
 from latentpk.kinetics.events import Plan, Setting, planned
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
-from latentpk.kinetics.system import Inputs, Named, Differential, Windows
+from latentpk.kinetics.system import Differential, Inputs, Named, Windows
 
 STEPS = 16  # mesh points for each place of a dose ...
 AT_LEAST = 96  # ... and for the whole course
@@ -115,11 +114,7 @@ def course(  # noqa: PLR0913  (two of them are one model)
         Array([19.840128], dtype=float64)
     """
     refuse_steady(paths)
-    if doses.own is not None:
-        raise InputError(
-            "doses that are absorbed each in its own way: here amounts of all doses lie in one "
-            "depot and leave it at one rate. Take a model whose doses add up."
-        )
+    refuse_own(doses)
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = planned(doses, time, latest, Setting(system, pieces, paths, windows, area))
     end = jnp.max(time)

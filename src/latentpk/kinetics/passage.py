@@ -20,7 +20,7 @@ class Transit(Superposed):
     .. math:: g(s) = \frac{k^{n+1} s^n e^{-k s}}{\Gamma(n+1)}, \qquad k = \frac{n + 1}{MTT}
 
     is the input into the blood or, with `depot`, into a site that is left at ka (Savic et al. 2007,
-    doi:10.1007/s10928-007-9066-0). Bioavailability is the odds F / (1 - F), so that F stays below 1.
+    doi:10.1007/s10928-007-9066-0). Bioavailability is the odds F / (1 - F): F stays below 1.
     """
 
     compartments: int = 1

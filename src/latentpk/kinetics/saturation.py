@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
 from latentpk.kinetics.doses import Doses
-from latentpk.kinetics.system import Inputs, Named, Site, Differential, Windows
+from latentpk.kinetics.system import Differential, Inputs, Named, Site, Windows
 
 State = Float[Array, " state"]
 

@@ -41,7 +41,8 @@ def superposed_concentration(
 
     Example:
         >>> from latentpk.kinetics.systems import parse_system
-        >>> system, oral, one = parse_system("1c-transit"), Doses.of([0.0], 100.0, depot=1.0), jnp.ones(1)
+        >>> system, one = parse_system("1c-transit"), jnp.ones(1)
+        >>> oral = Doses.of([0.0], 100.0, depot=1.0)
         >>> p = system.named(jnp.array([5.0, 50.0, 2.0, 5.7]))  # cl, v1, mtt, n
         >>> model = dict(system=system, p=p, paths=Paths.of(oral))
         >>> superposed_concentration(oral, 4 * one, one, **model).round(4)
@@ -79,7 +80,8 @@ def superposed_half_life(system: Superposed, p: Named) -> float:
     Example:
         >>> from latentpk.kinetics.systems import parse_system
         >>> system = parse_system("1c-transit")
-        >>> print(f"{superposed_half_life(system, system.named(jnp.array([5.0, 50.0, 2.0, 5.7]))):.3f}")
+        >>> p = system.named(jnp.array([5.0, 50.0, 2.0, 5.7]))
+        >>> print(f"{superposed_half_life(system, p):.3f}")
         6.931
     """
     response, delay = system.response(p), system.delay(p)

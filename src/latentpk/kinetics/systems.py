@@ -22,9 +22,9 @@ KNOWN = (
     "1c-mm or 2c-mm, then perhaps -cl (a linear clearance beside), perhaps -inh (Vmax falls with "
     "time), then -iv, -oral or -oral-lag, oral ones perhaps with -f; tmdd, tmdd-equilibrium, "
     "tmdd-qss-iv or tmdd-qss-oral, the latter perhaps with -f; ehc, ehc-meals1 to "
-    "ehc-meals4, ehc-binding, 1c-transit or 2c-transit (any number of transit compartments), then "
-    "perhaps -ka (absorbed behind them) and -f, transit1 to transit9, dual-absorption, and user:NAME of a registered "
-    "UserSystem"
+    "ehc-meals4, ehc-binding; 1c-transit or 2c-transit (any number of transit compartments, which "
+    "is a parameter), then perhaps -ka (a site behind them), then perhaps -f; transit1 to "
+    "transit9, dual-absorption, and user:NAME of a registered UserSystem"
 )
 _MM = re.compile(r"([12])c-mm(-cl)?(-inh)?-(iv|oral|oral-lag)(-f)?")
 

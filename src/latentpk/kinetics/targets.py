@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, Site, Differential
+from latentpk.kinetics.system import Differential, Inputs, Named, Site
 
 State = Float[Array, " state"]
 

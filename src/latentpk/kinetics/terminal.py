@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from latentpk.kinetics.system import Inputs, Named, Differential
+from latentpk.kinetics.system import Differential, Inputs, Named
 
 LITTLE = 1e-9  # mg: no process is near saturation, and no slope is taken at a corner
 LATE = 1e6  # hours after the first dose: what changes with time has changed

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
-from latentpk.kinetics.system import Inputs, Named, Site, Differential
+from latentpk.kinetics.system import Differential, Inputs, Named, Site
 
 PREFIX = "user:"  # before the name of a user's system, where a structure is named
 Rates = Mapping[str, Any] | Sequence[Any] | Array  # by name, or in the order of the states

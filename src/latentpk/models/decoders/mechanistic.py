@@ -10,7 +10,7 @@ from latentpk.kinetics.superposed import (
     superposed_concentration,
     superposed_half_life,
 )
-from latentpk.kinetics.system import Differential, Superposed, System
+from latentpk.kinetics.system import Superposed, System
 from latentpk.kinetics.terminal import slowest_half_life
 from latentpk.models.decoders.decoder import bounded_exp
 from latentpk.models.decoders.followed import FollowedDecoder
@@ -57,7 +57,7 @@ class MechanisticDecoder(FollowedDecoder):
         return slowest_half_life(self.stepped, named)
 
     def adds_up(self, change: Float[Array, " piece"]) -> bool:
-        """Whether courses are closed forms: the system has them and its parameters do not change."""
+        """Whether courses are closed forms: there are some, and parameters do not change."""
         return self.linear and change.shape[0] == 1
 
     def concentration(

@@ -14,8 +14,8 @@ from latentpk.workflows.population.fit import (
     PopfitSettings,
     PopulationFit,
     fit_structure,
-    records_for,
     make_config,
+    records_for,
 )
 from latentpk.workflows.population.outcome import bicc
 
@@ -70,9 +70,7 @@ def search_structure(
     return PopulationFit(found.config, found.found, found.cohort, found.records, told)
 
 
-def _climb(
-    first: Structure, score: Callable[[str], float], forms: Forms
-) -> tuple[str, float]:
+def _climb(first: Structure, score: Callable[[str], float], forms: Forms) -> tuple[str, float]:
     """One compartment more, and then another absorption, as long as that helps."""
     body, lowest = first, score(str(first))
     for richer in _richer(first):
