@@ -54,6 +54,7 @@ class Recirculation(Differential):
     """
 
     oral = True
+    steady_rates = True
     size = 5  # central, periphery, depot, gallbladder, gut
     central = 0
     names = ("cl", "clb", "v1", "q2", "v2", "ka", "kr", "tgb", "dgb", "kgb")

@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     def named(self, time: Scalar) -> Named:
         """The parameters in force at a time."""
         change, parameters = self.pieces
-        held = parameters[0] if len(parameters) == 1 else parameters[_piece(change, time)]
+        held = parameters[0] if len(parameters) == 1 else parameters[piece_at(change, time)]
         return self.system.named(held)
 
     def start(self, named: Named) -> Float[Array, " state"]:
@@ -99,7 +99,7 @@ class _Entries(NamedTuple):
 def planned(doses: Doses, time: Array, latest: Array, setting: Setting) -> Plan:
     """Queries, resets, entries, ends of inputs, switches and changes, in the order of time."""
     system, pieces, paths = setting.system, setting.pieces, setting.paths
-    at_dose = pieces.parameters[_piece(pieces.change, doses.time)]
+    at_dose = pieces.parameters[piece_at(pieces.change, doses.time)]
     named = system.named(at_dose.T)
     entries = _entries(doses, named, setting)
     windows = system.windows(doses, named) if setting.windows is None else setting.windows
@@ -180,6 +180,6 @@ def _entries(doses: Doses, named: Named, setting: Setting) -> _Entries:
     return jax.tree.map(lambda *rows: jnp.concatenate(rows), *parts)
 
 
-def _piece(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:
+def piece_at(change: Float[Array, " piece"], time: Float[Array, "*n"]) -> Int[Array, "*n"]:
     """Index of the parameters in force."""
     return jnp.maximum(jnp.sum(change <= time[..., None], axis=-1) - 1, 0)

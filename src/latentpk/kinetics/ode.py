@@ -4,7 +4,8 @@ A mesh of further times is sorted in with the events, and one step leads from ea
 so that no step runs over an event. The steps are taken twice: on a mesh that is dense after every
 event, then on one that spreads the error found. Derivatives are those of the second pass. The
 number of steps follows from the number of doses and queries alone, so one program serves all
-patients of a size; what it could not resolve is told by `Course.error`.
+patients of a size; what it could not resolve is told by `Course.error`. Where rates stay the same
+between events (`steady_rates`) there is no mesh: one exact step leads from event to event.
 """
 
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from latentpk.kinetics.events import Plan, Setting, planned
 from latentpk.kinetics.mesh import equal_mesh, graded_mesh
 from latentpk.kinetics.piecewise import Pieces
 from latentpk.kinetics.rosenbrock import rosenbrock_step
+from latentpk.kinetics.strides import strided
 from latentpk.kinetics.system import Differential, Inputs, Named, Windows
 
 STEPS = 16  # mesh points for each place of a dose ...
@@ -38,7 +40,7 @@ class Course(NamedTuple):
         concentration: The measured concentration there [mg/L], shape (time,).
         area: Its integral from the first event to there [mg h/L], shape (time,).
         error: Largest error estimated of one step, relative to the amounts; above about 1e-2 the
-            course was not resolved. Flows between compartments estimate none: it is 0.
+            course was not resolved. Learned flows estimate none, exact steps have none: it is 0.
         below: What was added to hold each state at 0, as a share of its largest amount, at most 1;
             above `BELOW` the equations themselves lead below 0.
         below_at: When that share was passed [h]; inf where it never was.
@@ -117,6 +119,8 @@ def course(  # noqa: PLR0913  (two of them are one model)
     refuse_own(doses)
     latest = jnp.full_like(time, jnp.inf) if order is None else order
     plan = planned(doses, time, latest, Setting(system, pieces, paths, windows, area))
+    if system.steady_rates:
+        return _strided(plan, time)
     end = jnp.max(time)
     found = _passed(plan, _mesh(plan, end, steps))
     state = jnp.pad(found.state[found.place], ((0, 0), (0, 1)))  # without an area, 0
@@ -126,6 +130,22 @@ def course(  # noqa: PLR0913  (two of them are one model)
         area=state[:, system.size],
         error=jnp.max(jnp.where(found.time <= end, found.error, 0.0)),
         **_below(found, end, system.size),
+    )
+
+
+def _strided(plan: Plan, time: Float[Array, " time"]) -> Course:
+    """Exact steps from event to event, which have no error and leave nothing below 0."""
+    setting, nothing = plan.setting, jnp.zeros(plan.setting.system.size, time.dtype)
+    state = jnp.pad(strided(plan)[plan.place], ((0, 0), (0, 1)))  # without an area, 0
+    amounts = state[:, : setting.system.size]
+    level = jax.vmap(lambda y, now: setting.system.concentration(y, setting.named(now)))
+    return Course(
+        state=amounts,
+        concentration=level(amounts, time),
+        area=state[:, setting.system.size],
+        error=nothing[0],
+        below=nothing,
+        below_at=nothing + jnp.inf,
     )
 
 

@@ -67,6 +67,7 @@ class TransitChain(Differential):
     count: int = 3
     size: int = field(init=False)
     oral = True
+    steady_rates = True
     central = 0
     names = ("cl", "v1", "ktr")
 
@@ -97,6 +98,7 @@ class DualAbsorption(Differential, Superposed):
     """One compartment; a share `fa` is absorbed at ka, the rest at ka2 after a lag alag2."""
 
     oral = True
+    steady_rates = True
     size = 3  # central, first and second site
     central = 0
     names = ("cl", "v1", "fa", "ka", "ka2", "alag2")

@@ -86,10 +86,14 @@ class Differential(System):
     Attributes:
         size: Number of states.
         central: State that a dose into the central compartment reaches.
+        steady_rates: Whether between events the slope and the concentration are linear in the
+            amounts and do not depend on time, and every flow leaves a state by its amount: then
+            one exact step leads from event to event.
     """
 
     size: int
     central: int
+    steady_rates: bool = False
 
     @abc.abstractmethod
     def slope(
