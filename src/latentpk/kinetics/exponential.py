@@ -16,6 +16,7 @@ from latentpk import precision  # noqa: F401  (float64 before any array)
 
 SQUARINGS = 10
 DEGREE = 5
+WRITTEN_OUT = 6  # states, beyond which so many numbers compile for minutes
 Matrices = Float[Array, "state state step"]
 Rows = tuple[tuple[Array, ...], ...]  # of a matrix
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from latentpk.kinetics.decay import Scalar
+from latentpk.kinetics.exponential import WRITTEN_OUT
 from latentpk.kinetics.response import Delay, Response
 from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import Differential, Inputs, Named, Site, Superposed
@@ -66,8 +67,8 @@ class TransitChain(Differential):
 
     count: int = 3
     size: int = field(init=False)
+    steady_rates: bool = field(init=False)
     oral = True
-    steady_rates = True
     central = 0
     names = ("cl", "v1", "ktr")
 
@@ -76,6 +77,7 @@ class TransitChain(Differential):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", 2 + self.count)  # central, the head, the chain
+        object.__setattr__(self, "steady_rates", self.size <= WRITTEN_OUT)
 
     def slope(self, state: State, p: Named, inputs: Inputs) -> State:
         """Derivative of the amounts [mg/h]."""
