@@ -3,7 +3,7 @@
 Random candidates, of which the best tell where the next are drawn (the cross-entropy method).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
@@ -50,7 +50,9 @@ def begin(
     """Log parameters whose courses fit the pooled levels of up to 32 subjects best.
 
     The best linear model of two compartments tells the volume, the clearance of little drug and
-    the rate of absorption; what a mechanism adds is drawn widely about the sizes of the data.
+    the rate of absorption; what a mechanism adds is drawn widely about the sizes of the data. After
+    oral doses the same curve may be one of slow absorption or of slow elimination, between which
+    the mechanism decides: both are begun from.
 
     Args:
         system: Of parameters that are `searchable`.
@@ -64,29 +66,53 @@ def begin(
     """
     structure = Structure.parse("2c-oral" if system.oral else "2c-iv")
     linear = dict(zip(structure.names, search(structure, records, scales, seed), strict=True))
-    table = _guess(linear, scales, system)
-    center, spread = np.array([table[name] for name in system.names]).T
     held = {system.names.index(name): np.log(value) for name, value in (known or {}).items()}
-    for place, value in held.items():
-        center[place], spread[place] = value, 0.0
     rng = np.random.default_rng([seed, len(system.names)])
     index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
     sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
     limits = np.array([scales.level, 1e-3 * scales.least])
+
+    def misfit(tried: np.ndarray) -> np.ndarray:
+        parameters = _absolute(system, tried, held)
+        size = np.asarray(_misfits(MechanisticDecoder(system), parameters, sample, limits))
+        return np.where(np.isfinite(size), size, np.inf)
+
+    found = []
+    for one in (linear, _flipped(linear))[: 1 + system.oral]:
+        table = _guess(one, scales, system)
+        center, spread = np.array([table[name] for name in system.names]).T
+        for place, value in held.items():
+            center[place], spread[place] = value, 0.0
+        found.append(_searched(misfit, center, spread, rng))
+    return _absolute(system, min(found, key=lambda one: one[0])[1][None], held)[0]
+
+
+def _searched(
+    misfit: Callable[[np.ndarray], np.ndarray],
+    center: Float[np.ndarray, " parameter"],
+    spread: Float[np.ndarray, " parameter"],
+    rng: np.random.Generator,
+) -> tuple[float, Float[np.ndarray, " parameter"]]:
+    """The least misfit about a center, and what has it."""
     best, lowest, middle, width = center, np.inf, center, spread
     for _ in range(ROUNDS):
         noise = rng.standard_normal((CANDIDATES, center.size))
         tried = np.clip(middle + width * noise, center - 3 * spread, center + 3 * spread)
         tried[0] = best
-        size = np.asarray(
-            _misfits(MechanisticDecoder(system), _absolute(system, tried, held), sample, limits)
-        )
-        ranked = np.argsort(np.where(np.isfinite(size), size, np.inf))
+        size = misfit(tried)
+        ranked = np.argsort(size)
         if size[ranked[0]] < lowest:
-            lowest, best = size[ranked[0]], tried[ranked[0]]
+            lowest, best = float(size[ranked[0]]), tried[ranked[0]]
         elite = tried[ranked[:ELITE]]
         middle, width = np.mean(elite, axis=0), np.std(elite, axis=0)
-    return _absolute(system, best[None], held)[0]
+    return lowest, best
+
+
+def _flipped(linear: Mapping[str, float]) -> dict[str, float]:
+    """The same curve with absorption slower than elimination, or the other way round."""
+    size = linear["cl"] - linear["ka"] - linear["v1"]
+    moved = {name: linear[name] + size for name in ("v1", "q2", "v2")}
+    return {**linear, **moved, "ka": linear["cl"] - linear["v1"]}
 
 
 def _absolute(
