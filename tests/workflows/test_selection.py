@@ -145,6 +145,37 @@ class TestSearch:
 
         assert decide(infused, like_each_other, prior="linear")[0].decoder == "1c-mm-iv"
 
+    def test_saturation_is_not_looked_for_where_doses_seem_to_add_up(self, decide, infused):
+        """A kernel that forecasts better than a curve that sees the level tells so."""
+
+        def linear(candidate):
+            return {"kernel": 1.0, "hybrid-1c-iv": 0.5}.get(candidate.decoder, 0.0)
+
+        _, tried = decide(infused, linear, prior="linear")
+        assert "neural_ode" in {c.decoder for c in tried}
+        assert not {"1c-mm-iv", "tmdd-qss-iv"} & {c.decoder for c in tried}
+
+    @pytest.mark.parametrize("real", [False, True])
+    def test_a_misfit_that_a_quarter_leaves_open_is_looked_at_in_all(self, monkeypatch, real):
+        """Three hundred subjects, of whom a quarter sees the kernel ahead by two errors."""
+        noise = np.tile([1.0, -1.0], 150)
+
+        def scored(ground, candidate, *, every=False):
+            gain = 0.25 * (candidate.decoder == "kernel") * (real or not every)
+            held = noise if every else noise[:74]
+            spread = held * (candidate.decoder == "kernel")
+            return Trial(candidate=candidate, scores=tuple((gain + spread).tolist()))
+
+        monkeypatch.setattr(selection, "try_candidate", scored)
+        cohort = read_nonmem(simulate("vancomycin-goti-2018", 300, seed=1))
+        search = Selection(make_ground(cohort, "combined2", 0))
+        free = {"decoder": "auto", "structure": "1c-iv", "route": "auto", "prior": "linear"}
+        chosen = selection.select(search, **free)
+        assert {c.decoder for c in search.turned} == {"1c-iv", "kernel"}
+        assert ("neural_ode" in {c.decoder for c in search.trials}) == real
+        assert (chosen.decoder == "kernel") == real
+        assert sum(line.startswith("all held out in turn") for line in search.tell(chosen)) == 2
+
     def test_nothing_dear_is_tried_where_doses_are_at_steady_state(self, decide):
         table = simulate("vancomycin-goti-2018", 120, seed=1)
         given = (table["EVID"] == 1).cast(int)

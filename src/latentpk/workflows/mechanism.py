@@ -9,7 +9,7 @@ from latentpk.inference.beginning import searchable
 from latentpk.kinetics.naming import canonical
 from latentpk.kinetics.registry import is_users, users_system
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.system import System
+from latentpk.kinetics.system import Differential, Superposed, System
 from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.kinetics.user import UserEquations
 
@@ -110,6 +110,18 @@ def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
         return (transit, saturable)
     circulating = (("ehc", "ehc-meals2"), ("ehc-meals3",))
     return (transit, (("dual-absorption",),), circulating, saturable)
+
+
+def doses_add_up(name: str) -> bool:
+    """Whether a ready-made mechanism's doses do, however its rates change by the clock.
+
+    Example:
+        >>> [doses_add_up(name) for name in ("1c-transit", "ehc-meals2", "1c-mm-oral")]
+        [True, True, False]
+    """
+    system = parse_system(name)
+    steady = isinstance(system, Differential) and system.steady_rates
+    return steady or isinstance(system, Superposed)
 
 
 def check_registered(folder: str | Path, manifest: Mapping[str, Any]) -> None:

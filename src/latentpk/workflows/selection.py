@@ -11,10 +11,11 @@ from latentpk.compilation import threads
 from latentpk.errors import ConvergenceError
 from latentpk.inference.splitting import divide
 from latentpk.inference.training import Course, train
+from latentpk.kinetics.system import Superposed
 from latentpk.kinetics.systems import is_system, parse_system
 from latentpk.models.record import take
 from latentpk.workflows.ground import Ground
-from latentpk.workflows.mechanism import mechanisms
+from latentpk.workflows.mechanism import doses_add_up, mechanisms
 from latentpk.workflows.setup import HYBRID
 from latentpk.workflows.trials import (
     FOLDS_BELOW,
@@ -37,7 +38,8 @@ ENOUGH = 2000  # subjects of which a quarter decides between one and two compart
 CLOSE = 4.0  # standard errors within which a quarter of fewer does not
 LEARNED_FROM = 100  # subjects below which neither a hybrid nor a field is tried unasked
 TRIAL_EPOCHS = 80
-MECHANISM_EPOCHS = 50  # a mechanism begins near and has no shape to learn
+FOLLOWED_EPOCHS = 50  # of a mechanism that is dear: it begins near and has no shape to learn
+ADDED_EPOCHS = 160  # of one in closed form, whose lags and shares are learned slowly
 
 
 def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) -> Trial:
@@ -53,7 +55,7 @@ def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) 
         one. A candidate that cannot be trained scores -1e9.
     """
     family = ground.family(candidate.undivided)
-    epochs = MECHANISM_EPOCHS if is_system(candidate.decoder) else TRIAL_EPOCHS
+    epochs = trial_epochs(candidate.decoder)
     settings = ground.training.model_copy(update={"epochs": epochs, "anneal": epochs // 2})
     model, freedom = ground.start(candidate, family.config)
     records = ground.records(candidate.route)
@@ -72,6 +74,19 @@ def try_candidate(ground: Ground, candidate: Candidate, *, every: bool = False) 
     return Trial(candidate=candidate, scores=tuple(float(s) for s in joined))
 
 
+def trial_epochs(decoder: str) -> int:
+    """How long a candidate is trained in its trial.
+
+    Example:
+        >>> [trial_epochs(name) for name in ("2c-iv", "1c-transit", "1c-mm-iv")]
+        [80, 160, 50]
+    """
+    if not is_system(decoder):
+        return TRIAL_EPOCHS
+    added = isinstance(parse_system(decoder), Superposed)
+    return ADDED_EPOCHS if added else FOLLOWED_EPOCHS
+
+
 def _score(trial: Trial) -> str:
     return f"{trial.mean:.3f} nats per level"
 
@@ -84,14 +99,14 @@ class Selection:
         ground: The cohort.
         trials: By candidate, in the order tried.
         on_trial: Called after each.
-        turned: Trials of every subject in turn, where a quarter left one or two compartments open.
+        turned: Trials of every subject in turn, where a quarter left a choice open.
         reasons: Why dear candidates were tried, or not.
     """
 
     ground: Ground
     trials: dict[Candidate, Trial] = field(default_factory=dict)
     on_trial: Callable[[Trial], None] = lambda trial: None
-    turned: list[Trial] = field(default_factory=list)
+    turned: dict[Candidate, Trial] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
 
     def attempt(self, candidates: Sequence[Candidate]) -> list[Trial]:
@@ -109,20 +124,23 @@ class Selection:
         """The trials of two candidates, of every subject in turn where a quarter does not decide.
 
         A quarter of a few hundred subjects misses a second compartment as often as not, and then
-        forecasts are a fifth worse.
+        forecasts are a fifth worse; and of two free curves one seems ahead of a structure that is
+        right in one study of five, and then mechanisms are looked for that are not there.
         """
         pair = self.trials[simpler], self.trials[richer]
         count = len(self.ground.cohort)
         if not FOLDS_BELOW <= count < ENOUGH or apart(*pair) >= CLOSE:
             return list(pair)
-        self.turned = [try_candidate(self.ground, c, every=True) for c in (simpler, richer)]
-        return self.turned
+        for one in (simpler, richer):
+            if one not in self.turned:
+                self.turned[one] = try_candidate(self.ground, one, every=True)
+        return [self.turned[simpler], self.turned[richer]]
 
     def tell(self, chosen: Candidate) -> tuple[str, ...]:
         """Every score, and why the highest was not taken where it was not."""
         ranked = sorted(self.trials.values(), key=lambda trial: str(trial.candidate))
         lines = [f"held-out forecast of {t.candidate}: {_score(t)}" for t in ranked]
-        lines += [f"all held out in turn, {t.candidate}: {_score(t)}" for t in self.turned]
+        lines += [f"all held out in turn, {t.candidate}: {_score(t)}" for t in self.turned.values()]
         lines += self.reasons
         lines.append(f"chosen: {chosen}")
         if chosen in self.trials:
@@ -199,10 +217,11 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
 
     The grid is never among them: its profile is of a whole regimen, so it may forecast best where
     all have the same one, and says nothing of another. A hybrid is tried on every cohort that can
-    teach it. Where a rival shows that the structure misfits, ready-made mechanisms are tried, which
-    take their place beside the structures: a free curve must forecast better than them too, since
-    they know other doses and intervals and it does not. The learned field, whose trial takes as
-    long as all others, is tried where no mechanism leaves the rivals behind.
+    teach it. Where a rival shows that the structure misfits (all held out in turn, where a quarter
+    leaves that open) ready-made mechanisms are tried, which take their place beside the structures:
+    a free curve must forecast better than them too, since they know other doses and intervals and
+    it does not. The learned field, whose trial takes as long as all others, is tried where no
+    mechanism leaves the rivals behind.
     """
     ground, rivals = selection.ground, list(quick)
     if len(ground.cohort) < LEARNED_FROM:
@@ -212,7 +231,10 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
     rivals.append(structure.model_copy(update={"decoder": HYBRID + structure.decoder}))
     plain, *others = selection.attempt([structure, *rivals])
     best = max(others, key=lambda trial: gain_of(trial, plain))
-    gain = gain_of(best, plain)
+    pair = [plain, best]
+    if gain_of(best, plain) > GAIN:  # one of two is ahead by chance more often than one would be
+        pair = selection.decided(structure, best.candidate)
+    gain = gain_of(pair[1], pair[0])
     dear = "mechanisms and neural_ode"
     if ground.dose_covariates:
         why = f"{dear} not tried: they do not follow each dose alone, which has covariates"
@@ -225,15 +247,26 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
         selection.reasons.append(f"{why}{gain:.1f} standard errors, so the structure misfits")
         return _explained(selection, plain, others)
     selection.reasons.append(why)
-    return choose([plain, *others]).candidate
+    return choose(pair).candidate
 
 
 def _explained(selection: Selection, plain: Trial, rivals: Sequence[Trial]) -> Candidate:
-    """What forecasts best where the structure misfits: a mechanism, or a free curve."""
+    """What forecasts best where the structure misfits: a mechanism, or a free curve.
+
+    Where a kernel forecasts better than a hybrid, whose factor sees the level, doses add up.
+    """
     structure, ground = plain.candidate, selection.ground
     route = structure.route
     held, ahead = plain, float("-inf")
-    for ladder in mechanisms(oral=ground.oral(route), both=ground.both(route)):
+    ladders = mechanisms(oral=ground.oral(route), both=ground.both(route))
+    kernel, hybrid = rivals
+    if (distance := gain_of(kernel, hybrid)) > GAIN:
+        ladders = tuple(ladder for ladder in ladders if doses_add_up(ladder[0][0]))
+        why = f"saturation and targets not tried: {kernel.candidate}, whose doses add up, forecasts"
+        selection.reasons.append(
+            f"{why} better than {hybrid.candidate} by {distance:.1f} standard errors"
+        )
+    for ladder in ladders:
         for names in ladder:
             tried = [structure.model_copy(update={"decoder": name}) for name in names]
             trials = selection.attempt(tried)
