@@ -1,6 +1,5 @@
 """Profiles beyond compartments: python -m benchmarks.complex_profiles.run --help."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from benchmarks.complex_profiles.populations import (
 )
 from benchmarks.forecast_oracle.score import Score, coverage, interval_score, ratio
 from benchmarks.harness import command, machine
+from benchmarks.harness.carried import carried, stored
 from benchmarks.harness.cells import Cell, Ledger, run_cells, write_json
 
 FOLDER = Path(__file__).parent
@@ -66,8 +66,8 @@ def collect(results: list[dict[str, Any]]) -> Found:
     """(cohort, "method/regimen") to each seed's score."""
     found: Found = {}
     for result in results:
-        for name, stored in result["scores"].items():
-            found.setdefault((result["cohort"], name), {})[result["seed"]] = Score.parse(stored)
+        for name, kept in result["scores"].items():
+            found.setdefault((result["cohort"], name), {})[result["seed"]] = Score.parse(kept)
     return found
 
 
@@ -131,53 +131,20 @@ def _costs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: one[key] for key in keys if key in one} for one in results]
 
 
-Rows = list[dict[str, Any]]
-
-
-def carried(before: dict[str, Any], table: Rows, costs: Rows) -> tuple[Rows, Rows]:
-    """What results.json held of cells that are not here any more, put beside what is.
-
-    The files of cells are large and not kept with the sources, so a figure outlives its cell. A row
-    of new cells takes the place of one of fewer or as many seeds.
-
-    Args:
-        before: The results.json there was; empty where there was none, or of another protocol.
-        table: The rows of the cells that are here.
-        costs: What these cost.
-
-    Returns:
-        Rows and costs of both, old ones marked `carried`.
-    """
-    if before.get("protocol") != PROTOCOL:
-        return table, costs
-
-    def place(row: dict[str, Any]) -> tuple[str, ...]:
-        return row["cohort"], row["method"], row["regimen"]
-
-    new = {place(row): row for row in table}
-    old = {place(row): {**row, "carried": True} for row in before["table"]}
-    kept = {at: row for at, row in old.items() if not _replaces(new.get(at), row)}
-    # one method's score is of both regimens' cells, so what it cost goes with it
-    both = {(cost["cohort"], cost["method"], cost["seed"]): cost for cost in before["costs"]}
-    both |= {(cost["cohort"], cost["method"], cost["seed"]): cost for cost in costs}
-    return [*(new | kept).values()], [*both.values()]
-
-
-def _replaces(new: dict[str, Any] | None, old: dict[str, Any]) -> bool:
-    return new is not None and len(new["seeds"]) >= len(old["seeds"])
-
-
-def _before(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
 def main() -> None:
     """Run the chosen cells and write results.json from every finished one."""
     choice = command.parse(__doc__ or "")
     outcome = run_cells(plan(), work, ledger=LEDGER, choice=choice)
     results = outcome.results()
-    before = _before(FOLDER / "results.json")
-    table, costs = carried(before, rows(collect(results)), _costs(results))
+    before = stored(FOLDER / "results.json", PROTOCOL)
+    table, costs = carried(
+        before,
+        rows(collect(results)),
+        _costs(results),
+        row_at=("cohort", "method", "regimen"),
+        # a method's score is of both regimens' cells, so what it cost goes with it
+        cost_at=("cohort", "method", "seed"),
+    )
     head = outcome.head()
     head |= {
         "cells_done": len(costs),

@@ -1,6 +1,5 @@
 """The rest of one subject from four levels: python -m benchmarks.leave_one_out.run --help."""
 
-import json
 import os
 import tempfile
 import time
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.harness import command, machine, ours
+from benchmarks.harness.carried import carried, stored
 from benchmarks.harness.cells import Cell, Ledger, Outcome, run_cells, write_json
 from benchmarks.harness.statistics import bootstrap
 
@@ -156,20 +156,6 @@ def bars(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def carried(
-    path: Path, table: list[dict[str, Any]], costs: list[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows and costs of results.json whose cells are not here any more, before the new ones."""
-    before = json.loads(path.read_text()) if path.is_file() else {}
-    if before.get("protocol") != PROTOCOL:
-        return table, costs
-    here = {(one["data"], one["method"]) for one in costs}
-    old = [one for one in before["costs"] if (one["data"], one["method"]) not in here]
-    names = {(row["data"], row["method"]) for row in table}
-    kept = [row for row in before["table"] if (row["data"], row["method"]) not in names]
-    return [row | {"carried": True} for row in kept] + table, old + costs
-
-
 def main() -> None:
     """Run the chosen cells and write results.json from every finished one."""
     choice = command.parse(__doc__ or "")
@@ -181,7 +167,9 @@ def main() -> None:
         {key: one[key] for key in ("data", "method", "chosen", "seconds")}
         for one in outcome.results()
     ]
-    table, costs = carried(FOLDER / "results.json", rows(outcome), new)
+    at = ("data", "method")
+    before = stored(FOLDER / "results.json", PROTOCOL)
+    table, costs = carried(before, rows(outcome), new, row_at=at, cost_at=at)
     head = {"task": "leave_one_out", **outcome.head(), "protocol": PROTOCOL}
     head |= {"cells_done": len(costs), "cells_carried": len(costs) - len(new)}
     write_json(
