@@ -155,6 +155,18 @@ class TestSearch:
         assert "neural_ode" in {c.decoder for c in tried}
         assert not {"1c-mm-iv", "tmdd-qss-iv"} & {c.decoder for c in tried}
 
+    def test_the_field_is_not_tried_where_a_mechanism_adds_up_as_well(self, decide):
+        """The mechanism is as good as the kernel, which is ahead of the hybrid."""
+        cohort = read_nonmem(simulate("theophylline", 120, seed=1))
+
+        def sites(candidate):
+            gains = {"kernel": 1.0, "dual-absorption": 1.0, "hybrid-1c-oral": 0.5}
+            return gains.get(candidate.decoder, 0.0)
+
+        chosen, tried = decide(cohort, sites, prior="linear")
+        assert chosen.decoder == "dual-absorption"
+        assert not {"neural_ode", "1c-mm-oral"} & {c.decoder for c in tried}
+
     @pytest.mark.parametrize("real", [False, True])
     def test_a_misfit_that_a_quarter_leaves_open_is_looked_at_in_all(self, monkeypatch, real):
         """Three hundred subjects, of whom a quarter sees the kernel ahead by two errors."""

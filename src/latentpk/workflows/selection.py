@@ -253,14 +253,16 @@ def _rivalled(selection: Selection, structure: Candidate, quick: Sequence[Candid
 def _explained(selection: Selection, plain: Trial, rivals: Sequence[Trial]) -> Candidate:
     """What forecasts best where the structure misfits: a mechanism, or a free curve.
 
-    Where a kernel forecasts better than a hybrid, whose factor sees the level, doses add up.
+    Where a kernel forecasts better than a hybrid, whose factor sees the level, doses add up: then
+    nothing that saturates is tried, nor a learned field beside a mechanism that holds its place.
     """
     structure, ground = plain.candidate, selection.ground
     route = structure.route
     held, ahead = plain, float("-inf")
     ladders = mechanisms(oral=ground.oral(route), both=ground.both(route))
     kernel, hybrid = rivals
-    if (distance := gain_of(kernel, hybrid)) > GAIN:
+    added = (distance := gain_of(kernel, hybrid)) > GAIN
+    if added:
         ladders = tuple(ladder for ladder in ladders if doses_add_up(ladder[0][0]))
         why = f"saturation and targets not tried: {kernel.candidate}, whose doses add up, forecasts"
         selection.reasons.append(
@@ -279,6 +281,12 @@ def _explained(selection: Selection, plain: Trial, rivals: Sequence[Trial]) -> C
             why = f"neural_ode not tried: {held.candidate} forecasts better than every free curve "
             selection.reasons.append(f"{why}by {ahead:.1f} standard errors or more")
             return held.candidate
+    if added and held is not plain and choose([held, *rivals]) is held:
+        why = (
+            f"neural_ode not tried: doses add up, and no free curve takes {held.candidate}'s place"
+        )
+        selection.reasons.append(why)
+        return held.candidate
     selection.reasons.append("neural_ode tried: no mechanism leaves every free curve behind")
     field_ = selection.attempt([structure.model_copy(update={"decoder": "neural_ode"})])
     return choose([held, *rivals, *field_]).candidate
