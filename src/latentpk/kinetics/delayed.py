@@ -194,9 +194,10 @@ def _convolved(
         # squares of the nodes: the root of a density that begins at 0 is smooth there
         s = low + wide * jnp.asarray(_NODE**2, wide.dtype)
         weight = wide * jnp.asarray(2 * _NODE * _WEIGHT, wide.dtype)
-        positive = jnp.where(s > 0, s, 1.0)
-        density = jnp.exp(delay.transits * jnp.log(positive) - pace * s + scale)
-        return jnp.sum(jnp.where(s > 0, density * weight * value(jnp.maximum(since - s, 0.0)), 0.0))
+        some = s > 0
+        exponent = delay.transits * jnp.log(jnp.where(some, s, 1.0)) - pace * s + scale
+        density = jnp.exp(jnp.where(some, exponent, 0.0))  # before time 0 it would overflow
+        return jnp.sum(jnp.where(some, density * weight * value(jnp.maximum(since - s, 0.0)), 0.0))
 
     if not paths.release:
         return panel(first, last)
