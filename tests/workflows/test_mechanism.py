@@ -11,6 +11,7 @@ from latentpk import ProfileVAE, UserSystem, read_nonmem, register_system
 from latentpk.errors import ArtifactError, InputError
 from latentpk.inference.beginning import searchable
 from latentpk.kinetics import registry
+from latentpk.kinetics.system import Differential
 from latentpk.kinetics.systems import parse_system
 from latentpk.models.bundle import to_arrays
 from latentpk.models.config import MechanisticConfig
@@ -53,11 +54,14 @@ def test_a_ready_made_mechanism_needs_no_starting_values():
 
 @pytest.mark.parametrize("oral", [False, True])
 @pytest.mark.parametrize("both", [False, True])
-def test_mechanisms_that_are_tried_unasked_can_be_begun_and_have_the_route(oral, both):
-    ladders = mechanisms(oral=oral, both=both)
+@pytest.mark.parametrize("changing", [False, True])
+def test_mechanisms_that_are_tried_unasked_can_be_begun_and_have_the_route(oral, both, changing):
+    """And those that are tried where a covariate changes with time can be followed."""
+    ladders = mechanisms(oral=oral, both=both, changing=changing)
     for name in itertools.chain.from_iterable(itertools.chain.from_iterable(ladders)):
         system = parse_system(name)
         assert searchable(system)
+        assert isinstance(system, Differential) or not changing
         assert system.oral == oral
         assert ("fodds" in system.names) == (oral and both)
 

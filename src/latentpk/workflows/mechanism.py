@@ -85,12 +85,13 @@ def starting_values(system: System, initial: Mapping[str, float] | None) -> dict
     return {name: float(given[name]) for name in system.names if name in given}
 
 
-def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
+def mechanisms(*, oral: bool, both: bool, changing: bool = False) -> tuple[Ladder, ...]:
     """The ready-made ones that are tried where no structure fits.
 
     Args:
         oral: Whether some dose is extravascular.
         both: Whether doses of either kind occur: then only those with a bioavailability.
+        changing: Whether some covariate changes with time: then only those that are followed.
 
     Returns:
         Ladders of names, from simple to rich; a step is tried where the last name of the step
@@ -105,9 +106,11 @@ def mechanisms(*, oral: bool, both: bool) -> tuple[Ladder, ...]:
     if not oral:
         return (saturable,)
     free = "-f" * both
-    transit = ((f"1c-transit{free}",), (f"2c-transit{free}",))
+    transit: Ladder = ((f"1c-transit{free}",), (f"2c-transit{free}",))
+    if changing:
+        transit = (("transit3",), ("transit6",))
     if both:
-        return (transit, saturable)
+        return (saturable,) if changing else (transit, saturable)
     circulating = (("ehc", "ehc-meals2"), ("ehc-meals3",))
     return (transit, (("dual-absorption",),), circulating, saturable)
 

@@ -259,7 +259,8 @@ def _explained(selection: Selection, plain: Trial, rivals: Sequence[Trial]) -> C
     structure, ground = plain.candidate, selection.ground
     route = structure.route
     held, ahead = plain, float("-inf")
-    ladders = mechanisms(oral=ground.oral(route), both=ground.both(route))
+    changing = ground.records(route).change.shape[-1] > 1
+    ladders = mechanisms(oral=ground.oral(route), both=ground.both(route), changing=changing)
     kernel, hybrid = rivals
     added = (distance := gain_of(kernel, hybrid)) > GAIN
     if added:

@@ -66,3 +66,34 @@ def test_one_program_serves_many_patients():
     rows = Z + np.random.default_rng(0).standard_normal((5, 3)) * 0.3
     each = [predicted(row[None], doses, time) for row in rows]
     np.testing.assert_allclose(many(rows), np.stack(each), rtol=1e-9)
+
+
+def followed(name, parameters, change, time):
+    decoder = MechanisticDecoder(parse_system(name))
+    doses, time = Doses.of([0.0, 12.0], 100.0, depot=1.0), jnp.asarray(time)
+    rows = jnp.log(jnp.broadcast_to(jnp.array(parameters), (len(change), len(parameters))))
+    late, paths = jnp.full_like(time, jnp.inf), Paths.of(doses)
+    return decoder.concentration(rows, jnp.array(change), doses, time, late, paths=paths)
+
+
+def test_what_adds_up_is_the_same_in_closed_form_and_step_by_step():
+    """The second set of parameters, equal to the first, makes the course be followed."""
+    own, time = (8.0, 25.0, 0.35, 2.5, 0.6, 3.0), [0.5, 4.0, 13.0, 30.0]
+    assert MechanisticDecoder(parse_system("dual-absorption")).linear
+    closed = followed("dual-absorption", own, (0.0,), time)
+    np.testing.assert_allclose(
+        followed("dual-absorption", own, (0.0, 7.0), time), closed, rtol=1e-6
+    )
+
+
+def test_transit_compartments_do_not_follow_parameters_that_change():
+    with pytest.raises(InputError, match="transit1 to transit9"):
+        followed("1c-transit", (8.0, 25.0, 2.0, 5.7), (0.0, 7.0), [1.0])
+
+
+def test_closed_forms_have_no_error_of_a_step():
+    decoder = MechanisticDecoder(parse_system("1c-transit"))
+    doses, end = Doses.of([0.0], 100.0, depot=1.0), jnp.array(12.0)
+    rows = jnp.log(jnp.array([[8.0, 25.0, 2.0, 5.7]]))
+    assert float(decoder.error(rows, jnp.zeros(1), doses, end, paths=Paths.of(doses))) == 0
+    assert decoder.half_life(rows[0]) == pytest.approx(np.log(2) / 0.32)
