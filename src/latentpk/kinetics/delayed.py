@@ -74,7 +74,7 @@ def delayed_concentration(
         >>> delay = Delay(jnp.array(2.0), jnp.array(5.7))
         >>> model = dict(response=response, delay=delay, paths=Paths.of(oral))
         >>> delayed_concentration(oral, 4 * one, one, **model).round(4)
-        Array([1.6195], dtype=float64)
+        Array([1.6093], dtype=float64)
     """
     refuse_steady(paths)
     refuse_own(doses)

@@ -46,7 +46,7 @@ def superposed_concentration(
         >>> p = system.named(jnp.array([5.0, 50.0, 2.0, 5.7]))  # cl, v1, mtt, n
         >>> model = dict(system=system, p=p, paths=Paths.of(oral))
         >>> superposed_concentration(oral, 4 * one, one, **model).round(4)
-        Array([1.6195], dtype=float64)
+        Array([1.6093], dtype=float64)
     """
     response, delay = system.response(p), system.delay(p)
     if delay is None:
