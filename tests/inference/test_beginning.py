@@ -7,6 +7,7 @@ from latentpk.inference.initial import measure
 from latentpk.kinetics.doses import Doses, Paths
 from latentpk.kinetics.ode import course
 from latentpk.kinetics.piecewise import Pieces
+from latentpk.kinetics.superposed import superposed_concentration
 from latentpk.kinetics.systems import parse_system
 from latentpk.models.record import stack_records
 from latentpk.records import read_nonmem
@@ -67,3 +68,35 @@ def test_the_seed_decides(saturated):
 )  # fmt: skip
 def test_what_is_searched_for(name, known):
     assert searchable(parse_system(name)) == known
+
+
+@pytest.fixture(scope="module")
+def slowly_absorbed():
+    """Twenty patients of two sites behind which elimination is slower than absorption seems."""
+    import polars as pl
+
+    system, rng, rows = parse_system("dual-absorption"), np.random.default_rng(5), []
+    for number in range(20):
+        typical = np.array([12.0, 25.0, 0.45, 2.5, 1.2, 4.5])
+        p = system.named(jnp.asarray(typical * np.exp(0.15 * rng.standard_normal(6))))
+        doses, time = Doses.of([0.0], 200.0, depot=1.0), np.array([0.5, 1, 2, 4, 5, 6, 8, 10, 14])
+        model = {"system": system, "p": p, "paths": Paths.of(doses)}
+        late = jnp.full(time.shape, jnp.inf)
+        level = superposed_concentration(doses, jnp.asarray(time), late, **model)
+        dose = {"ID": number, "TIME": 0.0, "EVID": 1, "AMT": 200.0, "DV": None, "MDV": 1, "CMT": 1}
+        rows.append(dose)
+        seen = {"EVID": 0, "AMT": 0.0, "MDV": 0, "CMT": 2}
+        for at, value in zip(time, np.asarray(level), strict=True):
+            rows.append(dose | seen | {"TIME": float(at), "DV": float(value)})
+    return stack_records(read_nonmem(pl.DataFrame(rows), route="oral").subjects)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_two_sites_are_begun_from_slow_absorption_and_from_slow_elimination(slowly_absorbed, seed):
+    """The linear curve behind them may be either; the volume tells which one was taken."""
+    system, scales = parse_system("dual-absorption"), measure(slowly_absorbed)
+    cl, v1, share, _, _, lag = np.exp(begin(system, slowly_absorbed, scales, seed))
+    assert cl == pytest.approx(12, rel=0.3)
+    assert v1 == pytest.approx(25, rel=0.5)
+    assert share == pytest.approx(0.45, rel=0.4)
+    assert lag == pytest.approx(4.5, rel=0.25)

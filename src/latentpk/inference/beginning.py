@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from latentpk.inference.initial import Scales, search
 from latentpk.kinetics.circulation import DAY
 from latentpk.kinetics.structure import Structure
-from latentpk.kinetics.system import Differential, System
+from latentpk.kinetics.system import Differential, Superposed, System
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.record import Record
@@ -23,6 +23,7 @@ CANDIDATES = 160
 ROUNDS = 10
 ELITE = 20  # of them, whose mean and spread the next round draws from
 SUBJECTS = 32
+REPEATS = 3  # searches from each center where courses are closed forms, which cost little
 WORST = 3.0  # log ratio of level to prediction beyond which a level counts no more
 
 # A saturable clearance is told by its ratio, as a target is by its level: these are searched for
@@ -78,12 +79,13 @@ def begin(
         return np.where(np.isfinite(size), size, np.inf)
 
     found = []
-    for one in (linear, _flipped(linear))[: 1 + system.oral]:
+    for one in (linear, _flipped(linear)) if system.oral else (linear,):
         table = _guess(one, scales, system)
         center, spread = np.array([table[name] for name in system.names]).T
         for place, value in held.items():
             center[place], spread[place] = value, 0.0
-        found.append(_searched(misfit, center, spread, rng))
+        tries = REPEATS if isinstance(system, Superposed) else 1
+        found += [_searched(misfit, center, spread, rng) for _ in range(tries)]
     return _absolute(system, min(found, key=lambda one: one[0])[1][None], held)[0]
 
 
