@@ -50,7 +50,8 @@ class Structure:
         if match is None or (match[2] == "iv" and match[3]):
             raise InputError(
                 f"structure: {text!r}. Known are 1c, 2c and 3c with -iv, -oral or -oral-lag, "
-                "oral ones also with -f. Write for instance 2c-iv."
+                "oral ones also with -f, and names of equations such as 1c-transit, 1c-mm-oral or "
+                "tmdd-qss-iv. Write for instance 2c-iv."
             )
         oral, lag = match[2] != "iv", match[2].endswith("lag")
         return Structure(int(match[1]), oral, lag, match[3] is not None)
