@@ -9,7 +9,9 @@ R has not faded: within 1e-5 of the exact value for n up to 100 (Savic et al. 20
 doi:10.1007/s10928-007-9066-0, state the model).
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -28,6 +30,7 @@ from latentpk.kinetics.response import Delay, Response
 from latentpk.kinetics.superposition import auc, concentration
 
 NODES = 24
+TOGETHER = 8  # doses
 TAIL = 7.5  # normal deviations of the delay, its cube root taken, beyond which nothing arrives
 FADED = 40.0  # e-folds after which what entered is not looked for
 _NODE, _WEIGHT = ((x + shift) / 2 for x, shift in zip(
@@ -83,9 +86,7 @@ def delayed_concentration(
         direct = paths.without_depot()
         total = total + concentration(doses, time, order, response=response, paths=direct)
     if paths.depot:
-        total = total + jnp.sum(
-            _over_doses(doses, time, order, (response, delay, paths), area=False), axis=0
-        )
+        total = total + _over_doses(doses, time, order, (response, delay, paths), area=False)
     return total
 
 
@@ -120,9 +121,7 @@ def delayed_area(
         )(end)
     if paths.depot:
         late = jnp.full_like(end, jnp.inf)
-        total = total + jnp.sum(
-            _over_doses(doses, end, late, (response, delay, paths), area=True), axis=0
-        )
+        total = total + _over_doses(doses, end, late, (response, delay, paths), area=True)
     return total
 
 
@@ -133,8 +132,8 @@ def _over_doses(
     model: tuple[Response, Delay, Paths],
     *,
     area: bool,
-) -> Float[Array, "dose time"]:
-    """What each delayed dose gives at each query."""
+) -> Float[Array, " time"]:
+    """What the delayed doses give at each query, a few doses at once."""
     response, delay, paths = model
 
     def one(dose: Doses, now: Scalar, place: Scalar) -> Scalar:
@@ -151,7 +150,16 @@ def _over_doses(
         return jnp.where(here, total, 0.0)
 
     across = jax.vmap(one, in_axes=(None, 0, 0))
-    return jax.vmap(across, in_axes=(0, None, None))(doses, time, order)
+    count = doses.time.shape[0]
+    size = count if count <= TOGETHER else math.gcd(count, TOGETHER)
+    blocks = jax.tree.map(lambda x: x.reshape(count // size, size, *x.shape[1:]), doses)
+
+    @partial(jax.checkpoint, prevent_cse=False)  # a year of doses keeps no node of any of them
+    def step(total: Array, block: Doses) -> tuple[Array, None]:
+        each = jax.vmap(across, in_axes=(0, None, None))(block, time, order)
+        return total + jnp.sum(each, axis=0), None
+
+    return jax.lax.scan(step, jnp.zeros_like(time), blocks)[0]
 
 
 def _inner(dose: Doses, response: Response, rate: Scalar, paths: Paths) -> tuple[_Inner, Scalar]:
