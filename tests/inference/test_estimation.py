@@ -5,7 +5,7 @@ import pytest
 
 from latentpk.inference.climb import FLAT, Climb
 from latentpk.inference.estimation import EstimationSettings, make_plan
-from latentpk.inference.likelihood import Likelihood, number_names
+from latentpk.inference.likelihood import Likelihood, Places, number_names
 from latentpk.inference.marginal import Mode
 from latentpk.models.population import PopulationConfig, Term
 
@@ -17,11 +17,12 @@ def quadratic(*, held, nan_beyond=np.inf):
 
     def place(x, warm):
         placed_at.append(x.copy())
-        return Mode(np.full((3, 1), x.sum()), np.ones((3, 1, 1)))
+        eps = np.full((3, 1), x.sum())
+        return Places(eps, Mode(eps, np.ones((3, 1, 1))))
 
-    def evaluate(x, modes):
+    def evaluate(x, places):
         apart = x - centre
-        ripple = 1e-3 * np.sin(40 * modes.eps.sum()) if held else 0.0
+        ripple = 1e-3 * np.sin(40 * places.mode.sum()) if held else 0.0
         height = apart @ curve @ apart + ripple
         if np.abs(x).max() > nan_beyond:
             height = np.nan
@@ -51,6 +52,26 @@ def test_points_that_are_held_are_placed_once_for_a_whole_descent():
     np.testing.assert_allclose(climb.at, centre, atol=1e-3)
 
 
+def test_a_descent_that_points_placed_anew_do_not_confirm_is_taken_back():
+    """Points that stay see a bowl, which sinks as far as one leaves where they were placed."""
+
+    def place(x, warm):
+        return Places(x[None, :], Mode(x[None, :], np.eye(1)[None]))
+
+    def evaluate(x, places):
+        away = x - places.points.eps[0]
+        height = x @ x - 3 * away @ away + 2 * (away**4).sum()
+        return np.array([height]), (2 * x - 6 * away + 8 * away**3)[None, :]
+
+    made = Likelihood(
+        ("a",), np.zeros(1), place, evaluate, lambda x, m: evaluate(x, m)[0], lambda x: x, held=True
+    )  # type: ignore[arg-type]
+    climb = Climb(np.array([0.1]), np.zeros((1, 1)), 400, lambda *_: None)
+    climb.inverse = np.eye(1)  # as after a descent of another rule
+    climb.settle(made)
+    assert abs(climb.at[0]) <= 0.1
+
+
 def test_places_without_a_likelihood_are_left():
     likelihood, _, _ = quadratic(held=False, nan_beyond=9.5)
     climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 300, lambda *_: None)
@@ -71,7 +92,8 @@ def test_no_evaluations_leave_everything_as_it_was():
     ("settings", "effects", "names", "begins"),
     [
         ({}, 1, ["quadrature, 9", "quadrature, 15", "quadrature, 25"], False),
-        ({}, 4, ["sampling, 2048"], True),
+        ({}, 4, ["quadrature, 5", "quadrature, 7"], False),
+        ({}, 5, ["sampling, 2048"], True),
         ({"method": "focei"}, 5, ["focei"], False),
         ({"method": "quadrature", "nodes": 7}, 3, ["quadrature, 7"], False),
         ({"method": "quadrature", "nodes": 21}, 3, ["quadrature, 21"], True),

@@ -10,7 +10,13 @@ import polars as pl
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from latentpk.inference.marginal import find_mode, make_rule, minus_two_log_likelihood
+from latentpk.inference.marginal import (
+    Mode,
+    find_mode,
+    make_rule,
+    minus_two_log_likelihood,
+    moved,
+)
 from latentpk.models.population import PopulationConfig, build_population
 from latentpk.models.record import stack_records, take
 from latentpk.records.nonmem import read_nonmem
@@ -106,17 +112,26 @@ def test_points_that_are_held_need_no_exact_mode(model, records, reference):
 
 
 def test_sampling_agrees_with_quadrature(model, records, modes, reference):
+    """Around the mode, and moved from beside it; there, on half the scale, it would not."""
     rule = make_rule("sampling", 3, draws=4096)
-    found = np.asarray(
-        eqx.filter_jit(
-            lambda m, r, mode: jax.lax.map(
-                lambda one: minus_two_log_likelihood(m, *one, rule), (r, mode)
-            )
-        )(model, records, modes)
-    )
+
+    @eqx.filter_jit
+    def values(m, r, mode):
+        def one(item):
+            record, at = item
+            wide = jnp.sqrt(jnp.diag(jnp.linalg.inv(at.curvature)))
+            beside = Mode(at.eps + 0.5 * wide, 4 * at.curvature)
+            places = (at, beside, moved(m, record, beside, rule))
+            return [minus_two_log_likelihood(m, record, place, rule) for place in places]
+
+        return jax.lax.map(one, (r, mode))
+
+    around, beside, after = (np.asarray(x) for x in values(model, records, modes))
     exact = reference["M2LL_AGHQ25"].to_numpy()
-    np.testing.assert_allclose(found, exact, atol=0.02)
-    assert abs(found.sum() - exact.sum()) < 0.1
+    for found in (around, after):
+        np.testing.assert_allclose(found, exact, atol=0.02)
+        assert abs(found.sum() - exact.sum()) < 0.1
+    assert abs(beside.sum() - exact.sum()) > 0.2
 
 
 @pytest.mark.long

@@ -122,7 +122,7 @@ def popfit(
     method: Annotated[
         Method,
         typer.Option(
-            help="How random effects are integrated out; auto is quadrature for up to three, "
+            help="How random effects are integrated out; auto is quadrature for up to four, "
             "sampling beyond."
         ),
     ] = Method.AUTO,

@@ -11,13 +11,14 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
-from latentpk.inference.likelihood import Likelihood
-from latentpk.inference.marginal import Mode
+from latentpk.inference.likelihood import Likelihood, Places
 
 Progress = Callable[[int, int, str], None]
 FLAT = 2e-4  # of the gradient of -2 log L, per log unit, where a descent rests
 NEAR = 2e-2  # the same while points move with every evaluation
 RESTS = 6  # descents with points that stay, at most
+HALVES = 5  # of a descent that points placed anew do not confirm
+NOISE = 0.01  # of -2 log L, between two placings of the points
 NO_VALUE = 1e10  # of a place where the likelihood cannot be computed
 
 
@@ -52,15 +53,30 @@ class Climb:
         if self.inverse is None:
             self.over(likelihood, NEAR)
         for _ in range(RESTS):
-            if self.used >= self.evaluations:
+            placed, total, gradient = self._anew(likelihood)
+            if self.used >= self.evaluations or np.abs(gradient).max(initial=0.0) < FLAT:
                 return
-            placed = likelihood.place(self.at, self.modes)
-            gradient = likelihood.evaluate(self.at, placed)[1].sum(axis=0)
-            if np.abs(gradient).max(initial=0.0) < FLAT:
-                return
+            start, known = self.at, self.inverse
             self.over(likelihood, FLAT, placed)
+            if self._anew(likelihood)[1] < total + NOISE:
+                continue
+            # far from where they were placed points miss the mass, which looks like a better place
+            for _ in range(HALVES):
+                self.at, self.inverse = 0.5 * (start + self.at), known
+                if self._anew(likelihood)[1] < total:
+                    break
+            else:
+                self.at = start
+                return
 
-    def over(self, likelihood: Likelihood, flat: float, placed: Mode | None = None) -> None:
+    def _anew(self, likelihood: Likelihood) -> tuple[Places, float, np.ndarray]:
+        """Points placed here, -2 log L and its gradient there."""
+        placed = likelihood.place(self.at, self.modes)
+        each, slope = likelihood.evaluate(self.at, placed)
+        self.modes = placed.mode
+        return placed, float(each.sum()), slope.sum(axis=0)
+
+    def over(self, likelihood: Likelihood, flat: float, placed: Places | None = None) -> None:
         """One descent by BFGS.
 
         It begins with the curvature of the last one, or that of the subjects' own gradients.
@@ -76,9 +92,8 @@ class Climb:
         lowest = np.inf
 
         def found_at(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            modes = likelihood.place(x, self.modes) if placed is None else placed
-            each, slope = likelihood.evaluate(x, modes)
-            return each, slope, np.asarray(modes.eps)
+            places = likelihood.place(x, self.modes) if placed is None else placed
+            return *likelihood.evaluate(x, places), places.mode
 
         def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal lowest

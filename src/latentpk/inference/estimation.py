@@ -13,8 +13,8 @@ from jaxtyping import Float
 from pydantic import Field
 
 from latentpk.inference.climb import NEAR, Climb
-from latentpk.inference.likelihood import Likelihood, make_likelihood
-from latentpk.inference.marginal import Method, Mode, Rule, make_rule
+from latentpk.inference.likelihood import Likelihood, Places, make_likelihood
+from latentpk.inference.marginal import Method, Rule, make_rule
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
 from latentpk.models.record import Record
@@ -22,21 +22,22 @@ from latentpk.models.record import Record
 Progress = Callable[[int, int, str], None]
 STEEP = 1e-2  # above which it did not arrive
 STEP = 1e-4  # of differences of the exact gradient
-LADDER = (9, 15, 25)  # nodes of quadrature, each checked with the next
+LADDER = (9, 15, 25)  # nodes of quadrature up to three effects, each checked with the next
+LOW_LADDER = (5, 7)  # the same of four, where nine would be 6,561 points
 SAME = 2e-4  # of -2 log L, as which two rules agree
 CLOSE = 2e-3  # as which few nodes say that more are enough
 FEW = 1000  # points that a descent may begin with
-MOST_POINTS = 4000  # of quadrature beyond three effects
+MOST_POINTS = 4000  # of quadrature beyond four effects
 
 
 class EstimationSettings(Frozen):
     """How a population is estimated.
 
     Attributes:
-        method: How random effects are integrated out; None is quadrature up to three of them
+        method: How random effects are integrated out; None is quadrature up to four of them
             (occasions count), sampling beyond.
         nodes: Of quadrature, in each dimension; None is as many of 9, 15, 25 as it takes, up to
-            three effects, and what is feasible beyond.
+            three effects, of 5 and 7 for four, and what is feasible beyond.
         draws: Of sampling.
         evaluations: At most.
     """
@@ -101,15 +102,15 @@ def make_plan(settings: EstimationSettings, effects: int) -> Plan:
         >>> [name for _, name in make_plan(EstimationSettings(), 2).rungs]
         ['quadrature, 9', 'quadrature, 15', 'quadrature, 25']
     """
-    method = settings.method or ("quadrature" if effects <= 3 else "sampling")
+    method = settings.method or ("quadrature" if effects <= 4 else "sampling")
     focei = make_rule("focei", effects)
     if method in ("focei", "laplace"):
         return Plan(None, ((make_rule(method, effects), method),))
     if method == "sampling":
         rule = make_rule(method, effects, draws=settings.draws)
         return Plan(focei, ((rule, f"sampling, {settings.draws}"),))
-    nodes = LADDER
-    if settings.nodes is not None or effects > 3:
+    nodes = LADDER if effects <= 3 else LOW_LADDER
+    if settings.nodes is not None or effects > 4:
         nodes = (settings.nodes or max(3, int(MOST_POINTS ** (1 / effects))),)
     rules = tuple(
         (make_rule(method, effects, nodes=count), f"quadrature, {count}") for count in nodes
@@ -177,7 +178,7 @@ def estimate(
         gradient,
         slope,
         curvature,
-        np.asarray(placed.eps),
+        placed.mode,
         name,
         climb.used,
         bool(np.isfinite(each).all() and np.abs(gradient).max(initial=0.0) < STEEP),
@@ -186,13 +187,13 @@ def estimate(
 
 
 def _hessian(
-    likelihood: Likelihood, value: np.ndarray, placed: Mode, tell: Progress
+    likelihood: Likelihood, value: np.ndarray, placed: Places, tell: Progress
 ) -> Float[np.ndarray, "number number"]:
     """Differences of the exact gradient; points that are held stay."""
     size = len(value)
 
     def gradient(at: np.ndarray) -> np.ndarray:
-        modes = placed if likelihood.held else likelihood.place(at, np.asarray(placed.eps))
+        modes = placed if likelihood.held else likelihood.place(at, placed.mode)
         return likelihood.evaluate(at, modes)[1].sum(axis=0)
 
     here, columns = gradient(value), []

@@ -12,7 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from latentpk.inference.marginal import Mode, Rule, find_mode, minus_two_log_likelihood
+from latentpk.inference.marginal import Mode, Rule, find_mode, minus_two_log_likelihood, moved
 from latentpk.models.latent import LatentModel
 from latentpk.models.population import (
     RESIDUAL_TERMS,
@@ -25,6 +25,18 @@ from latentpk.models.record import Record
 AT_ONCE = 30_000  # points of all subjects that are followed side by side
 
 
+class Places(NamedTuple):
+    """Where each subject's points lie.
+
+    Attributes:
+        mode: Of the joint density, shape (subject, effect).
+        points: What they lie around: the mode and its curvature, or the moments of their weights.
+    """
+
+    mode: Float[np.ndarray, "subject effect"]
+    points: Mode
+
+
 @dataclass(frozen=True, eq=False)
 class Likelihood:
     """-2 log likelihood of a cohort as a function of the numbers to be estimated.
@@ -32,8 +44,8 @@ class Likelihood:
     Attributes:
         names: Of the numbers.
         start: Where they are in the model it was made of.
-        place: Numbers and modes to begin at, to each subject's mode and curvature.
-        evaluate: Numbers, and modes placed there or near, to each subject's value and gradient.
+        place: Numbers and modes to begin at, to where each subject's points lie.
+        evaluate: Numbers, and points placed there or near, to each subject's value and gradient.
         value: The same without the gradient.
         model_at: The model at some numbers.
         held: Whether the gradient is that of points that stay.
@@ -41,9 +53,9 @@ class Likelihood:
 
     names: tuple[str, ...]
     start: Float[np.ndarray, " number"]
-    place: Callable[[np.ndarray, np.ndarray], Mode]
-    evaluate: Callable[[np.ndarray, Mode], tuple[np.ndarray, np.ndarray]]
-    value: Callable[[np.ndarray, Mode], np.ndarray]
+    place: Callable[[np.ndarray, np.ndarray], Places]
+    evaluate: Callable[[np.ndarray, Places], tuple[np.ndarray, np.ndarray]]
+    value: Callable[[np.ndarray, Places], np.ndarray]
     model_at: Callable[[np.ndarray], LatentModel]
     held: bool
 
@@ -66,19 +78,25 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     start, _ = ravel_pytree(params)
     together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
     key = prior.config.key
-    run, placing = _programs(key, rule.exact, rule.held, together), _placing(key, not rule.held)
+    run = _programs(key, rule.exact, rule.held, together)
+    placing, moving = _placing(key, not rule.held), _moving_points(key, together)
     data, points, weights = jax.tree_util.tree_map(jnp.asarray, (records, *rule[:2]))
 
-    def place(flat: np.ndarray, warm: np.ndarray) -> Mode:
+    def place(flat: np.ndarray, warm: np.ndarray) -> Places:
         found = placing(jnp.asarray(flat), data, jnp.asarray(warm))
-        return jax.tree_util.tree_map(np.asarray, found)
+        around = found
+        if rule.adapted:
+            around = moving(jnp.asarray(flat), data, found, points, weights)
+        return Places(np.asarray(found.eps), jax.tree_util.tree_map(np.asarray, around))
 
-    def evaluate(flat: np.ndarray, modes: Mode) -> tuple[np.ndarray, np.ndarray]:
-        each, slope = run.evaluate(jnp.asarray(flat), data, _on_device(modes), points, weights)
+    def evaluate(flat: np.ndarray, places: Places) -> tuple[np.ndarray, np.ndarray]:
+        around = _on_device(places.points)
+        each, slope = run.evaluate(jnp.asarray(flat), data, around, points, weights)
         return np.asarray(each), np.asarray(slope)
 
-    def value(flat: np.ndarray, modes: Mode) -> np.ndarray:
-        return np.asarray(run.value(jnp.asarray(flat), data, _on_device(modes), points, weights))
+    def value(flat: np.ndarray, places: Places) -> np.ndarray:
+        around = _on_device(places.points)
+        return np.asarray(run.value(jnp.asarray(flat), data, around, points, weights))
 
     return Likelihood(
         number_names(prior.config),
@@ -119,6 +137,21 @@ def _placing(key: str, exact: bool) -> Callable[..., Mode]:
         return jax.lax.map(one, (data, warm), batch_size=size)
 
     return place
+
+
+@cache
+def _moving_points(key: str, together: int) -> Callable[..., Mode]:
+    model_at = _maker(key)
+
+    @jax.jit
+    def move(flat: Array, data: Record, modes: Mode, points: Array, weights: Array) -> Mode:
+        model, rule = model_at(flat), Rule(points, weights)
+        size = min(together, modes.eps.shape[0])
+        return jax.lax.map(
+            lambda item: moved(model, item[0], item[1], rule), (data, modes), batch_size=size
+        )
+
+    return move
 
 
 class _Programs(NamedTuple):

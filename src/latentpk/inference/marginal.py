@@ -10,7 +10,9 @@ curvature there. Every method is a choice of points x and weights w:
 - one point at 0 is Laplace's approximation; with the expected curvature (interaction kept) it is
   FOCEI, whose objective is the same but for the constant :math:`N \log 2\pi`;
 - the product of Gauss-Hermite rules is adaptive quadrature, exact as points grow;
-- draws of a Student t are adaptive importance sampling.
+- draws of a Student t are adaptive importance sampling: they are moved from the mode to the mean
+  and the covariance that their own weights give, twice, since a skewed density has its mass
+  elsewhere (mass that no draw reaches would be missing from the likelihood).
 
 The points follow the mode and its curvature, and so the population: gradients take that in by the
 implicit function theorem, and are exact. Where points are so many that it does not matter where
@@ -40,6 +42,8 @@ from latentpk.models.record import Record
 Method = Literal["focei", "laplace", "quadrature", "sampling"]
 NEWTON = 4  # exact steps after Gauss-Newton's
 ENOUGH = 9  # nodes in each dimension, from which on their places do not matter
+ROUNDS = 2  # of moving draws to where their weights say that the mass is
+LEAST = 10  # effective draws for every effect, below which their moments are not believed
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -51,12 +55,14 @@ class Rule(NamedTuple):
         log_weight: Shape (point,).
         exact: Whether C is of the exact curvature, else of the expected one.
         held: Whether gradients leave the points where they are.
+        adapted: Whether points move to the moments of their own weights.
     """
 
     point: Float[np.ndarray | Array, "point effect"]
     log_weight: Float[np.ndarray | Array, " point"]
     exact: bool = False
     held: bool = False
+    adapted: bool = False
 
 
 def make_rule(method: Method, effects: int, *, nodes: int = 9, draws: int = 2000) -> Rule:
@@ -92,11 +98,14 @@ def make_rule(method: Method, effects: int, *, nodes: int = 9, draws: int = 2000
         - 0.5 * effects * np.log(DEGREES * np.pi)
         - 0.5 * (DEGREES + effects) * np.log1p(np.sum(point**2, axis=1) / DEGREES)
     )
-    return Rule(point, -log_q - np.log(draws), held=True)
+    return Rule(point, -log_q - np.log(draws), held=True, adapted=True)
 
 
 class Mode(NamedTuple):
-    """The mode of one subject's joint density, and the curvature of minus its logarithm there."""
+    """The mode of one subject's joint density, and the curvature of minus its logarithm there.
+
+    Of points that moved: their weighted mean, and the inverse of their covariance.
+    """
 
     eps: Float[Array, "*subject effect"]
     curvature: Float[Array, "*subject effect effect"]
@@ -146,6 +155,37 @@ def find_mode(
     return Mode(eps, curve)
 
 
+def moved(model: LatentModel, record: Record, mode: Mode, rule: Rule) -> Mode:
+    """Where points lie best: at the mean and the covariance that their weights give.
+
+    Args:
+        model: The population.
+        record: The subject.
+        mode: From `find_mode`.
+        rule: Whose points begin there.
+
+    Returns:
+        Their place after as many rounds as it takes; the last one whose weights are not of a few
+        points alone.
+    """
+    location = model.location(record)
+    fewest = LEAST * mode.eps.shape[0]
+
+    def better(_: Array, here: Mode) -> Mode:
+        eps, log_weight, _ = _weighed(model, record, location, here, rule)
+        weight = jax.nn.softmax(log_weight)
+        mean = weight @ eps
+        around = eps - mean
+        covariance = around.T @ (weight[:, None] * around)
+        good = jnp.sum(weight**2) * fewest < 1
+        safe = jnp.where(good, covariance, jnp.eye(mean.shape[0]))
+        inner = inverse_lower(cholesky(safe))
+        there = Mode(mean, inner.T @ inner)
+        return jax.tree_util.tree_map(lambda a, b: jnp.where(good, a, b), there, here)
+
+    return jax.lax.fori_loop(0, ROUNDS, better, mode)
+
+
 def minus_two_log_likelihood(
     model: LatentModel, record: Record, mode: Mode, rule: Rule
 ) -> Float[Array, ""]:
@@ -156,7 +196,8 @@ def minus_two_log_likelihood(
     Args:
         model: The population.
         record: The subject.
-        mode: From `find_mode`, at this model; exact unless the rule's points are held.
+        mode: From `find_mode`, at this model; exact unless the rule's points are held, and
+            `moved` where they do.
         rule: From `make_rule`, for as many effects.
 
     Returns:
@@ -168,17 +209,25 @@ def minus_two_log_likelihood(
     if not rule.held:
         here = _followed(model, record, location, mode)
         curvature = _curvature(model, record, location, here, exact=rule.exact)
-    # the lower factor of the inverse: quadrature's points depend on which root is taken
-    inverse = inverse_lower(cholesky(curvature))
-    root = cholesky(inverse.T @ inverse)
-    log_size = jnp.sum(jnp.log(jnp.diag(root)))
-
-    def height(point: Array) -> Array:
-        return -_objective(model, record, location, here + root @ point)
-
-    each = model.over_draws(height, jnp.asarray(rule.point))
+    _, log_weight, log_size = _weighed(model, record, location, Mode(here, curvature), rule)
     prior = -0.5 * here.shape[0] * LOG_2PI
-    return -2 * (jax.scipy.special.logsumexp(each + rule.log_weight) + log_size + prior)
+    return -2 * (jax.scipy.special.logsumexp(log_weight) + log_size + prior)
+
+
+def _weighed(
+    model: LatentModel,
+    record: Record,
+    location: Float[Array, "piece latent"],
+    mode: Mode,
+    rule: Rule,
+) -> tuple[Float[Array, "point effect"], Float[Array, " point"], Float[Array, ""]]:
+    """Points, the logarithm of what each adds to the integral, and that of their scale."""
+    # the lower factor of the inverse: quadrature's points depend on which root is taken
+    inverse = inverse_lower(cholesky(mode.curvature))
+    root = cholesky(inverse.T @ inverse)
+    eps = mode.eps + jnp.asarray(rule.point) @ root.T
+    each = model.over_draws(lambda one: -_objective(model, record, location, one), eps)
+    return eps, each + rule.log_weight, jnp.sum(jnp.log(jnp.diag(root)))
 
 
 def expected_curvature(

@@ -310,10 +310,15 @@ def warnings_of(fit: PopulationFit, values: dict[str, np.ndarray], vague: list[s
     """What the user must know of these estimates."""
     told, config, found = [], fit.config, fit.found
     if not found.arrived:
+        mend = (
+            "Take --method focei, laplace or quadrature, whose likelihood does not change with "
+            "where draws lie, or fewer random effects."
+            if found.rule.startswith("sampling")
+            else "Give starting values with --initial, or allow more evaluations."
+        )
         told.append(
             f"The descent stopped early ({found.stopped}; the steepest gradient of -2 log L is "
-            f"{np.abs(found.gradient).max():.2g}): these are no estimates. Give starting values "
-            "with --initial, or allow more evaluations."
+            f"{np.abs(found.gradient).max():.2g}): these are no estimates. {mend}"
         )
     told += [
         f"The data cannot tell {names}: -2 log L hardly changes along it. Fix it with "
