@@ -47,7 +47,7 @@ def doubts(
         The answer; None where doses are not followed step by step through stated equations.
     """
     decoder = model.decoder
-    if not isinstance(decoder, MechanisticDecoder) or decoder.adds_up(records.change[0]):
+    if not isinstance(decoder, MechanisticDecoder) or decoder.closed(records.change[0]) is not None:
         return None
     found = _followed(model, jax.tree_util.tree_map(jnp.asarray, records), jnp.asarray(eps))
     return Doubts(*map(np.asarray, found))

@@ -56,9 +56,10 @@ class MechanisticDecoder(FollowedDecoder):
             return superposed_half_life(system, named)
         return slowest_half_life(self.stepped, named)
 
-    def adds_up(self, change: Float[Array, " piece"]) -> bool:
-        """Whether courses are closed forms: there are some, and parameters do not change."""
-        return self.linear and change.shape[0] == 1
+    def closed(self, change: Float[Array, " piece"]) -> Superposed | None:
+        """The system where courses are closed forms: it has some, and parameters do not change."""
+        system = self.structure
+        return system if isinstance(system, Superposed) and change.shape[0] == 1 else None
 
     def concentration(
         self,
@@ -75,8 +76,8 @@ class MechanisticDecoder(FollowedDecoder):
         Raises:
             InputError: Doses at steady state that are followed step by step.
         """
-        system = self.structure
-        if not (isinstance(system, Superposed) and self.adds_up(change)):
+        system = self.closed(change)
+        if system is None:
             return super().concentration(z, change, doses, time, order, paths=paths)
         p = system.named(self.parameters(z)[0])
         return superposed_concentration(doses, time, order, system=system, p=p, paths=paths)
@@ -92,8 +93,8 @@ class MechanisticDecoder(FollowedDecoder):
         paths: Paths,
     ) -> Float[Array, ""]:
         """Area under the concentration [mg h/L]."""
-        system = self.structure
-        if not (isinstance(system, Superposed) and self.adds_up(change)):
+        system = self.closed(change)
+        if system is None:
             return super().auc(z, change, doses, start, end, paths=paths)
         p = system.named(self.parameters(z)[0])
         return superposed_area(doses, (start, end), system=system, p=p, paths=paths)
@@ -108,6 +109,6 @@ class MechanisticDecoder(FollowedDecoder):
         paths: Paths,
     ) -> Float[Array, ""]:
         """Largest error estimated of one step until `end`, relative; closed forms have none."""
-        if self.adds_up(change):
+        if self.closed(change) is not None:
             return jnp.zeros_like(end)
         return super().error(z, change, doses, end, paths=paths)
