@@ -52,18 +52,20 @@ class Climb:
             return
         if self.inverse is None:
             self.over(likelihood, NEAR)
+        placed, total, gradient = self._anew(likelihood)
         for _ in range(RESTS):
-            placed, total, gradient = self._anew(likelihood)
             if self.used >= self.evaluations or np.abs(gradient).max(initial=0.0) < FLAT:
                 return
-            start, known = self.at, self.inverse
+            start, known, before = self.at, self.inverse, total
             self.over(likelihood, FLAT, placed)
-            if self._anew(likelihood)[1] < total + NOISE:
+            placed, total, gradient = self._anew(likelihood)
+            if total < before + NOISE:
                 continue
             # far from where they were placed points miss the mass, which looks like a better place
             for _ in range(HALVES):
                 self.at, self.inverse = 0.5 * (start + self.at), known
-                if self._anew(likelihood)[1] < total:
+                placed, total, gradient = self._anew(likelihood)
+                if total < before:
                     break
             else:
                 self.at = start
