@@ -19,7 +19,7 @@ help: ## list these targets
 demo: $(VENV)/runtime ## simulate a clinic, train, forecast unseen patients: demo/
 	$(BIN)/python examples/demo.py --out demo
 
-test: $(VENV)/dev ## every test of the short tier (twenty minutes on two cores, nothing compiled)
+test: $(VENV)/dev ## every test of the short tier (sixteen minutes on two cores, nothing compiled)
 	$(TESTS) -m "not long and not benchmark"
 
 test-all: $(VENV)/dev ## the short and the long tier
