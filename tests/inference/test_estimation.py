@@ -72,6 +72,11 @@ def test_a_descent_that_points_placed_anew_do_not_confirm_is_taken_back():
     assert abs(climb.at[0]) <= 0.1
 
 
+def test_four_effects_of_named_equations_are_integrated_by_quadrature():
+    names = [name for _, name in make_plan(EstimationSettings(), 4, simulated=True).rungs]
+    assert names == ["quadrature, 5", "quadrature, 7"]
+
+
 def test_places_without_a_likelihood_are_left():
     likelihood, _, _ = quadratic(held=False, nan_beyond=9.5)
     climb = Climb(np.array([8.0, 9.0]), np.zeros((3, 1)), 300, lambda *_: None)
@@ -92,8 +97,8 @@ def test_no_evaluations_leave_everything_as_it_was():
     ("settings", "effects", "names", "begins"),
     [
         ({}, 1, ["quadrature, 9", "quadrature, 15", "quadrature, 25"], False),
-        ({}, 4, ["quadrature, 5", "quadrature, 7"], False),
-        ({}, 5, ["sampling, 2048"], True),
+        ({}, 4, ["sampling, 2048"], True),
+        ({"method": "quadrature"}, 4, ["quadrature, 5", "quadrature, 7"], False),
         ({"method": "focei"}, 5, ["focei"], False),
         ({"method": "quadrature", "nodes": 7}, 3, ["quadrature, 7"], False),
         ({"method": "quadrature", "nodes": 21}, 3, ["quadrature, 21"], True),

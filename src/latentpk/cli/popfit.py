@@ -122,8 +122,8 @@ def popfit(
     method: Annotated[
         Method,
         typer.Option(
-            help="How random effects are integrated out; auto is quadrature for up to four, "
-            "sampling beyond."
+            help="How random effects are integrated out; auto is quadrature for up to three "
+            "(four by named equations), sampling beyond."
         ),
     ] = Method.AUTO,
     nodes: Annotated[

@@ -34,8 +34,8 @@ class EstimationSettings(Frozen):
     """How a population is estimated.
 
     Attributes:
-        method: How random effects are integrated out; None is quadrature up to four of them
-            (occasions count), sampling beyond.
+        method: How random effects are integrated out; None is quadrature up to three of them
+            (occasions count; four where courses are those of named equations), sampling beyond.
         nodes: Of quadrature, in each dimension; None is as many of 9, 15, 25 as it takes, up to
             three effects, of 5 and 7 for four, and what is feasible beyond.
         draws: Of sampling.
@@ -95,14 +95,21 @@ class Plan(NamedTuple):
     rungs: tuple[tuple[Rule, str], ...]
 
 
-def make_plan(settings: EstimationSettings, effects: int) -> Plan:
+def make_plan(settings: EstimationSettings, effects: int, *, simulated: bool = False) -> Plan:
     """What settings ask for, for as many random effects.
+
+    Args:
+        settings: How.
+        effects: Of a subject, occasions included.
+        simulated: Whether the model's courses are those of named equations.
 
     Example:
         >>> [name for _, name in make_plan(EstimationSettings(), 2).rungs]
         ['quadrature, 9', 'quadrature, 15', 'quadrature, 25']
     """
-    method = settings.method or ("quadrature" if effects <= 4 else "sampling")
+    # many subjects of a compartment model: exact gradients through 625 points cost more than draws
+    few = effects <= 4 if simulated else effects <= 3
+    method = settings.method or ("quadrature" if few else "sampling")
     focei = make_rule("focei", effects)
     if method in ("focei", "laplace"):
         return Plan(None, ((make_rule(method, effects), method),))
@@ -147,7 +154,7 @@ def estimate(
     """
     tell = progress or (lambda done, total, label: None)
     effects = model.effects + records.occasions * model.kappas
-    plan = make_plan(settings, effects)
+    plan = make_plan(settings, effects, simulated=model.decoder.simulated)
     rule, name = plan.rungs[0]
     likelihood = make_likelihood(model, records, rule)
     empty = np.zeros((records.mask.shape[0], effects))
