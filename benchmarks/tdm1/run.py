@@ -40,9 +40,10 @@ def folder() -> Path:
 
 
 def load(data: str) -> pl.DataFrame:
-    """Doses and levels above 0, in record order."""
+    """Doses and levels above 0, in record order; a level that is recorded twice counts once."""
     table = pl.read_csv(folder() / f"{FILES[data]}.csv", infer_schema_length=None)
-    return table.filter((pl.col("EVID") != 0) | (pl.col("DV") > 0))
+    copied = ~pl.struct("ID", "TIME", "EVID", "DV").is_first_distinct()
+    return table.filter((pl.col("EVID") != 0) | ((pl.col("DV") > 0) & ~copied))
 
 
 def folds(table: pl.DataFrame) -> dict[int, int]:

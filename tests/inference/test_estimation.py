@@ -3,14 +3,28 @@
 import numpy as np
 import pytest
 
-from latentpk.inference.climb import FLAT, Climb
+from latentpk.inference.climb import FLAT, LITTLE, Climb
 from latentpk.inference.estimation import EstimationSettings, make_plan
 from latentpk.inference.likelihood import Likelihood, Places, number_names
 from latentpk.inference.marginal import Mode
 from latentpk.models.population import PopulationConfig, Term
 
 
-def quadratic(*, held, nan_beyond=np.inf):
+def likelihood_of(names, place, evaluate, *, held, noisy=False):
+    return Likelihood(
+        names=names,
+        start=np.zeros(len(names)),
+        place=place,
+        evaluate=evaluate,
+        value=lambda x, places: evaluate(x, places)[0],
+        model_at=lambda x: x,  # type: ignore[arg-type]
+        held=held,
+        noisy=noisy,
+        spreads=np.array([name.startswith("log sd") for name in names]),
+    )
+
+
+def quadratic(*, held, noisy=False, nan_beyond=np.inf):
     """Three subjects' bowls; where points are held, the gradient is a little off the value's."""
     centre, curve = np.array([1.0, -2.0]), np.array([[5.0, 1.0], [1.0, 0.5]])
     placed_at = []
@@ -29,9 +43,7 @@ def quadratic(*, held, nan_beyond=np.inf):
         weights = np.array([0.2, 0.3, 0.5])
         return height * weights, np.outer(weights, 2 * curve @ apart)
 
-    made = Likelihood(
-        ("a", "b"), np.zeros(2), place, evaluate, lambda x, m: evaluate(x, m)[0], lambda x: x, held
-    )  # type: ignore[arg-type]
+    made = likelihood_of(("a", "b"), place, evaluate, held=held, noisy=noisy)
     return made, centre, placed_at
 
 
@@ -63,13 +75,71 @@ def test_a_descent_that_points_placed_anew_do_not_confirm_is_taken_back():
         height = x @ x - 3 * away @ away + 2 * (away**4).sum()
         return np.array([height]), (2 * x - 6 * away + 8 * away**3)[None, :]
 
-    made = Likelihood(
-        ("a",), np.zeros(1), place, evaluate, lambda x, m: evaluate(x, m)[0], lambda x: x, held=True
-    )  # type: ignore[arg-type]
+    made = likelihood_of(("a",), place, evaluate, held=True)
     climb = Climb(np.array([0.1]), np.zeros((1, 1)), 400, lambda *_: None)
     climb.inverse = np.eye(1)  # as after a descent of another rule
     climb.settle(made)
     assert abs(climb.at[0]) <= 0.1
+
+
+def test_an_sd_that_is_nothing_at_the_optimum_is_reached_like_any_other():
+    """A valley along the logarithm, which falls ever less: hundreds of times flatter at its end."""
+
+    def evaluate(x, places):
+        sd, other = np.exp(x[0]), x[1] - 1.0
+        height = 40 * sd**2 + other**2 + 3 * sd**2 * other
+        slope = np.array([80 * sd**2 + 6 * sd**2 * other, 2 * other + 3 * sd**2])
+        return np.array([height]), slope[None, :]
+
+    def place(x, warm):
+        return Places(warm, Mode(warm, np.ones((1, 1, 1))))
+
+    made = likelihood_of(("log sd ka", "ka~WT"), place, evaluate, held=False)
+    climb = Climb(np.array([np.log(0.4), 4.0]), np.zeros((1, 1)), 400, lambda *_: None)
+    climb.settle(made)
+    assert np.exp(climb.at[0]) < 1e-3
+    np.testing.assert_allclose(climb.at[1], 1.0, atol=1e-3)
+    assert climb.used < 25
+
+
+def test_an_sd_that_is_there_is_found_from_both_sides():
+    def evaluate(x, places):
+        height = 10 * (x[0] - np.log(0.3)) ** 2
+        return np.array([height]), np.array([[20 * (x[0] - np.log(0.3))]])
+
+    def place(x, warm):
+        return Places(warm, Mode(warm, np.ones((1, 1, 1))))
+
+    for start in (1e-3, 5.0):
+        made = likelihood_of(("log sd ka within",), place, evaluate, held=False)
+        climb = Climb(np.array([np.log(start)]), np.zeros((1, 1)), 400, lambda *_: None)
+        climb.settle(made)
+        np.testing.assert_allclose(np.exp(climb.at[0]), 0.3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_draws_rest_where_a_step_promises_less_than_their_noise(noisy):
+    """Each placing tilts the bowl by as much as moves its lowest point a little."""
+    placed = []
+
+    def place(x, warm):
+        placed.append(x.copy())
+        return Places(warm, Mode(np.full((1, 1), 3e-3 * (-1) ** len(placed)), np.ones((1, 1, 1))))
+
+    def evaluate(x, places):
+        tilt = places.points.eps[0, 0]
+        return np.array([x @ x + tilt * x[0]]), (2 * x + np.array([tilt]))[None, :]
+
+    made = likelihood_of(("a",), place, evaluate, held=True, noisy=noisy)
+    climb = Climb(np.array([2.0]), np.zeros((1, 1)), 400, lambda *_: None)
+    climb.settle(made)
+    assert abs(climb.at[0]) < 0.01
+    held = len(placed)
+    if noisy:
+        assert climb.gain is not None
+        assert climb.gain < LITTLE
+    else:
+        assert held > 6  # each placing has another lowest point: these are never enough
 
 
 def test_four_effects_of_named_equations_are_integrated_by_quadrature():

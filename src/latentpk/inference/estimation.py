@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 
-from latentpk.inference.climb import NEAR, Climb
+from latentpk.inference.climb import LITTLE, NEAR, Climb
 from latentpk.inference.likelihood import Likelihood, Places, make_likelihood
 from latentpk.inference.marginal import Method, Rule, make_rule
 from latentpk.models.config import Frozen
@@ -188,9 +188,16 @@ def estimate(
         placed.mode,
         name,
         climb.used,
-        bool(np.isfinite(each).all() and np.abs(gradient).max(initial=0.0) < STEEP),
+        bool(np.isfinite(each).all() and _rests(climb, likelihood, gradient)),
         climb.stopped,
     )
+
+
+def _rests(climb: Climb, likelihood: Likelihood, gradient: np.ndarray) -> bool:
+    """Whether nothing is left to be gained."""
+    if np.abs(gradient).max(initial=0.0) < STEEP:
+        return True
+    return likelihood.noisy and climb.gain is not None and climb.gain < LITTLE
 
 
 def _hessian(

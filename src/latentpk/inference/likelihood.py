@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from latentpk.inference.marginal import Mode, Rule, find_mode, minus_two_log_likelihood, moved
 from latentpk.models.latent import LatentModel
@@ -22,7 +22,8 @@ from latentpk.models.population import (
 )
 from latentpk.models.record import Record
 
-AT_ONCE = 30_000  # points of all subjects that are followed side by side
+SPREAD = "log sd "  # how names of SDs of random effects begin
+AT_ONCE = 2048  # points of all subjects followed side by side: more no longer fit the cache
 
 
 class Places(NamedTuple):
@@ -49,6 +50,8 @@ class Likelihood:
         value: The same without the gradient.
         model_at: The model at some numbers.
         held: Whether the gradient is that of points that stay.
+        noisy: Whether the points are draws.
+        spreads: Which numbers are logarithms of SDs of random effects, that may go to 0.
     """
 
     names: tuple[str, ...]
@@ -58,6 +61,8 @@ class Likelihood:
     value: Callable[[np.ndarray, Places], np.ndarray]
     model_at: Callable[[np.ndarray], LatentModel]
     held: bool
+    noisy: bool
+    spreads: Bool[np.ndarray, " number"]
 
 
 def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likelihood:
@@ -98,14 +103,17 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
         around = _on_device(places.points)
         return np.asarray(run.value(jnp.asarray(flat), data, around, points, weights))
 
+    names = number_names(prior.config)
     return Likelihood(
-        number_names(prior.config),
+        names,
         np.asarray(start),
         place,
         evaluate,
         value,
         lambda flat: _maker(key)(jnp.asarray(flat)),
         rule.held,
+        rule.adapted,
+        np.array([name.startswith(SPREAD) for name in names]),
     )
 
 
@@ -209,8 +217,8 @@ def number_names(config: PopulationConfig) -> tuple[str, ...]:
     return (
         *(f"log {name}" for name in config.parameters),
         *(name for term in config.terms for name in term.names),
-        *(f"log sd {name}" for name in varying),
+        *(f"{SPREAD}{name}" for name in varying),
         *(f"factor {varying[i]},{varying[j]}" for i, j in config.correlations),
-        *(f"log sd {name} within" for name in config.within),
+        *(f"{SPREAD}{name} within" for name in config.within),
         *(name.replace("_", " ") for name in RESIDUAL_TERMS[config.residual]),
     )
