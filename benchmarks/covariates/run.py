@@ -3,13 +3,16 @@
 import itertools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from benchmarks.harness.cells import Cell, Ledger
 from benchmarks.harness.task import run_task
+
+if TYPE_CHECKING:
+    from latentpk.evaluate.effects import Problem
 
 FOLDER = Path(__file__).parent
 SIZES, SETS = (80, 40, 300), 20
@@ -20,8 +23,9 @@ FACTORS = {
     "shapes": ("smooth", "mixed"),
 }
 TIMES = {"dense": (0.5, 1.0, 2.0, 4.0, 8.0, 12.0, 24.0), "sparse": (1.0, 6.0, 20.0)}
+CERTAIN = 1e6  # information of a log parameter that is known
 SIZE = {"strong": 1.0, "weak": 0.6}
-PROTOCOL = {"version": 2, "sets": SETS, "false_inclusion": 0.1}
+PROTOCOL = {"version": 3, "sets": SETS, "false_inclusion": 0.1}
 LEDGER = Ledger(FOLDER, PROTOCOL)
 BARS = {40: 0.33, 80: 0.52, 300: 0.69}
 
@@ -55,13 +59,24 @@ def truth(settings: dict[str, Any]) -> dict[tuple[str, str], str]:
     }
 
 
-def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
-    """One population: one dose of 200 mg into one compartment through an absorption site."""
+def names_of_one_function(settings: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
+    """What acts, and all shapes that it is: weight to the power of 1 is a line through nothing."""
+    found = {place: {shape} for place, shape in truth(settings).items()}
+    if found and SIZE[settings["effects"]] == 1.0:
+        found["v1", "WT"].add("linear")
+    return found
+
+
+def simulate(settings: dict[str, Any], seed: int) -> tuple[pl.DataFrame, np.ndarray]:
+    """One population: one dose of 200 mg into one compartment through an absorption site.
+
+    Beside the table each patient's logarithms of ka, CL and V.
+    """
     rng = np.random.default_rng([seed, settings["subjects"]])
     acts, times = truth(settings), np.array(TIMES[settings["levels"]])
     size = SIZE[settings.get("effects", "strong")]
     together = 0.5 if settings["covariates"] == "correlated" else 0.0
-    rows = []
+    rows, own = [], []
     for number in range(1, settings["subjects"] + 1):
         z = rng.standard_normal(4)
         z[1:] = together * z[0] + np.sqrt(1 - together**2) * z[1:]
@@ -80,6 +95,7 @@ def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
             else:
                 cl *= max(1 + 0.01 * size * (clearance - 80), 0.05)
                 v *= np.exp(-0.3 * size * sex)
+        own.append(np.log([ka, cl, v]))
         k = cl / v
         level = 200 * ka / v / (ka - k) * (np.exp(-k * times) - np.exp(-ka * times))
         level = level * np.exp(0.12 * rng.standard_normal(times.size))
@@ -87,42 +103,90 @@ def simulate(settings: dict[str, Any], seed: int) -> pl.DataFrame:
         rows.append((number, 0.0, 1, 1, 1, 200.0, None, *known))
         rows += [(number, t, 0, 0, 2, 0.0, c, *known) for t, c in zip(times, level, strict=True)]
     names = ["ID", "TIME", "EVID", "MDV", "CMT", "AMT", "DV", "WT", "AGE", "CRCL", "SEX", "ALB"]
-    return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    table = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
+    return table, np.array(own)
+
+
+def known(
+    problem: "Problem", own: np.ndarray, wanted: list[tuple[int, str]]
+) -> dict[tuple[int, str], str]:
+    """Likeliest shapes of what acts, where every patient's parameters are known and what acts is.
+
+    No method that has levels instead can do better but by luck.
+    """
+    from latentpk.evaluate.covariates import UNUSUAL
+    from latentpk.evaluate.effects import Problem, Summaries
+
+    exact = np.broadcast_to(CERTAIN * np.eye(own.shape[1]), (*own.shape, own.shape[1]))
+    ideal = Problem(Summaries(CERTAIN * own, exact), problem.design, problem.candidates)
+    found: dict[tuple[int, str], str] = {}
+    for parameter in range(own.shape[1]):  # they are independent
+        each = [
+            [one for one in problem.candidates if one.place == place]
+            for place in wanted
+            if place[0] == parameter
+        ]
+        costs = {}
+        for chosen in itertools.product(*each):
+            unusual = sum(one.shape in ("exponential", "linear") for one in chosen)
+            costs[chosen] = ideal.fit(chosen).minus2 + UNUSUAL * unusual
+        found |= {one.place: one.shape for one in min(costs, key=lambda one: costs[one])}
+    return found
 
 
 def work(cell: Cell) -> dict[str, Any]:
     """Twenty data sets: how often what acts was found, and how long it took."""
-    from latentpk.evaluate.covariates import choose
+    from latentpk.evaluate.covariates import choose, shape_probabilities
     from latentpk.inference.estimation import EstimationSettings
     from latentpk.records.nonmem import read_nonmem
     from latentpk.workflows.population.discovery import make_problem
     from latentpk.workflows.population.fit import PopfitSettings, fit_population
 
     settings = dict(cell.settings)
-    wanted = truth(settings)
+    wanted, either = truth(settings), names_of_one_function(settings)
     asked = PopfitSettings(
         structure="1c-oral",
         error="lognormal",
         estimation=EstimationSettings(method="focei"),
         initial="ka=1,cl=4,v=40",
     )
-    sets, shapes, false, arrived, seconds = 0, 0, 0, 0, []
+    sets, named, shapes, best, false, arrived, seconds = 0, 0, 0, 0, 0, 0, []
+    said: list[float] = []
+    right: list[bool] = []
     for number in range(SETS):
+        table, own = simulate(settings, number)
         begun = time.perf_counter()
-        cohort = read_nonmem(simulate(settings, number))
+        cohort = read_nonmem(table)
         fit = fit_population(cohort, asked)
         values = np.stack([subject.covariates[0] for subject in cohort])
-        choice = choose(make_problem(fit, values), false_inclusion=0.1, seed=number)
+        problem = make_problem(fit, values)
+        choice = choose(problem, false_inclusion=0.1, seed=number)
         seconds.append(time.perf_counter() - begun)
         names = fit.config.varying
         found = {(names[one.parameter], one.covariate): one.shape for one in choice.fit.chosen}
         sets += set(found) == set(wanted)
-        shapes += found == wanted
+        named += found == wanted
+        shapes += set(found) == set(wanted) and all(found[at] in either[at] for at in found)
+        for one in choice.fit.chosen:
+            place = names[one.parameter], one.covariate
+            if place in wanted and one.shape != "category":
+                odds = shape_probabilities(problem, choice.fit, one)
+                right.append(one.shape in either[place])
+                alike = either[place] if right[-1] else {one.shape}
+                said.append(sum(share for shape, share in odds.items() if shape in alike))
+        if wanted:
+            at = {(names.index(parameter), x): either[parameter, x] for parameter, x in wanted}
+            ideal = known(problem, own, list(at))
+            best += all(ideal[place] in shapes_of for place, shapes_of in at.items())
         false += bool(set(found) - set(wanted))
         arrived += fit.found.arrived
     return {
         "exact_set": sets / SETS,
         "exact_set_and_shape": shapes / SETS,
+        "exact_set_and_name": named / SETS,
+        "shape_with_parameters_known": best / SETS if wanted else None,
+        "shapes_right": float(np.mean(right)) if right else None,
+        "probability_said_of_shapes": float(np.mean(said)) if said else None,
         "any_false": false / SETS,
         "base_fits_arrived": arrived / SETS,
         "median_s": float(np.median(seconds)),
@@ -143,7 +207,10 @@ def summarize(results: list[dict[str, Any]]) -> dict[str, Any]:
                 "exact_set_and_shape": float(
                     np.mean([one["exact_set_and_shape"] for one in power])
                 ),
-                "any_false": float(np.mean([one["any_false"] for one in power])),
+                **{
+                    name: float(np.mean([one[name] for one in power]))
+                    for name in ("exact_set_and_name", "shape_with_parameters_known", "any_false")
+                },
                 "median_s": float(np.median([one["median_s"] for one in power])),
             }
             value = table[str(subjects)]["exact_set_and_shape"]

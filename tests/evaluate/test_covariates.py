@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from latentpk.evaluate.covariates import NEAR, choose, rivals, selection_probabilities
+from latentpk.evaluate.covariates import (
+    NEAR,
+    choose,
+    rivals,
+    selection_probabilities,
+    shape_probabilities,
+)
 
 
 def test_what_acts_is_found_in_its_shape_and_nothing_else(problem):
@@ -26,6 +32,45 @@ def test_shapes_are_told_apart_where_they_differ(make):
     bent = make(400, 5, [(0, lambda x: 2.0 * np.log(x["AGE"] / 50))], 400.0)
     (one,) = choose(bent).fit.chosen
     assert (one.place, one.shape) == ((0, "AGE"), "power")
+
+
+def test_shapes_that_the_data_tell_are_near_certain_and_others_are_shared_out(make, acting):
+    bent = make(400, 5, [(0, lambda x: 2.0 * np.log(x["AGE"] / 50))], 400.0)
+    fit = choose(bent).fit
+    sure = shape_probabilities(bent, fit, fit.chosen[0])
+    assert set(sure) == {"power", "exponential", "linear"}
+    np.testing.assert_allclose(sum(sure.values()), 1.0)
+    assert sure["power"] > 0.99
+    # a weight to the power of 1 is a line through nothing: one function by two names
+    twice = make(120, 7, [(1, lambda x: np.log(x["WT"] / 70))], 400.0)
+    fit = choose(twice).fit
+    shared = shape_probabilities(twice, fit, fit.chosen[0])
+    assert 0.3 < shared["power"] / (shared["power"] + shared["linear"]) < 0.95
+    code = make(80, 3, acting(3))
+    fit = choose(code).fit
+    (sex,) = [one for one in fit.chosen if one.covariate == "SEX"]
+    assert shape_probabilities(code, fit, sex) == {"category": 1.0}
+
+
+@pytest.mark.long
+def test_shape_probabilities_are_right_as_often_as_they_say(make):
+    """Exponential and power beside each other; a power is twice as likely beforehand, and is."""
+    said, right = [], []
+    for k in range(60):
+        bent = k % 3 > 0
+        steep = (lambda x: 0.6 * np.log(x["AGE"] / 50)) if bent else (lambda x: 0.3 * x["AGE"] / 20)
+        data = make(150, 900 + k, [(0, steep)], 60.0)
+        fit = choose(data, permutations=60).fit
+        for one in fit.chosen:
+            if one.place == (0, "AGE"):
+                odds = shape_probabilities(data, fit, one)
+                own, other = odds["power"], odds["exponential"]
+                said.append(own / (own + other))
+                right.append(bent)
+    said, right = np.array(said), np.array(right)
+    assert len(said) > 40
+    assert abs(said.mean() - right.mean()) < 0.15
+    assert np.mean((said - right) ** 2) < 0.22  # a guess by frequency alone has 0.22
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from latentpk.evaluate.effects import Candidate, Problem, Regression
+from latentpk.models.population import Shape
 
 Progress = Callable[[int, int, str], None]
 STAY = 0.8  # share of the threshold that keeps an effect that has entered
@@ -141,6 +142,32 @@ def rivals(problem: Problem, fit: Regression, one: Candidate) -> dict[str, float
         for other in likeliest
     }
     return {name: rise for name, rise in rises.items() if rise < NEAR}
+
+
+def shape_probabilities(problem: Problem, fit: Regression, one: Candidate) -> dict[Shape, float]:
+    """How likely each shape of a chosen effect is, the other effects staying as they are.
+
+    Args:
+        problem: Patients and candidates.
+        fit: The chosen effects, fitted.
+        one: Of these.
+
+    Returns:
+        By shape, adding up to 1: by likelihood, a power twice as likely beforehand.
+    """
+    rest = tuple(other for other in fit.chosen if other is not one)
+    base = _leave_out(problem, fit, one)
+    costs: dict[Shape, float] = {
+        other.shape: _cost(fit if other is one else problem.fit((*rest, other), base))
+        for other in problem.candidates
+        if other.place == one.place
+    }
+    least = min(costs.values())
+    weights: dict[Shape, float] = {
+        shape: float(np.exp(0.5 * (least - cost))) for shape, cost in costs.items()
+    }
+    total = sum(weights.values())
+    return {shape: weight / total for shape, weight in weights.items()}
 
 
 def _cost(fit: Regression) -> float:

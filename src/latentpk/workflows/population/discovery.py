@@ -14,13 +14,20 @@ from pydantic import Field
 
 from latentpk.errors import InputError
 from latentpk.errors import Problem as Wrong
-from latentpk.evaluate.covariates import NEAR, Choice, choose, rivals, selection_probabilities
+from latentpk.evaluate.covariates import (
+    NEAR,
+    Choice,
+    choose,
+    rivals,
+    selection_probabilities,
+    shape_probabilities,
+)
 from latentpk.evaluate.effects import Candidate, Problem, Summaries
 from latentpk.inference.marginal import expected_curvature
 from latentpk.inference.posterior import laplace
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
-from latentpk.models.population import PopulationPrior
+from latentpk.models.population import PopulationPrior, Shape
 from latentpk.models.record import Record
 from latentpk.records.nonmem import read_nonmem
 from latentpk.records.subject import Cohort
@@ -30,6 +37,7 @@ from latentpk.workflows.population.outcome import LEAST_SD, describe
 Progress = Callable[[int, int, str], None]
 TOGETHER = 0.7  # correlation from which on two covariates can hardly be told apart
 MOST_CODES = 6  # of a category
+SURE = 0.9  # probability of a shape from which on it counts as told
 
 
 class SearchSettings(Frozen):
@@ -258,11 +266,16 @@ def told(found: Discovery) -> dict[str, Any]:
     near = {
         one.place: rivals(found.problem, found.choice.fit, one) for one in found.choice.fit.chosen
     }
+    shapes = {
+        one.place: shape_probabilities(found.problem, found.choice.fit, one)
+        for one in found.choice.fit.chosen
+    }
     effects = [
         {
             "parameter": varying[one.parameter],
             "covariate": one.covariate,
             "shape": one.shape,
+            "shapes": shapes[one.place],
             "rise_without": gain,
             "probability": found.probability.get(one.place),
             "hardly_told_from": _collinear(found, one.covariate),
@@ -288,7 +301,7 @@ def told(found: Discovery) -> dict[str, Any]:
         "meta": meta,
         "effects": effects,
         "others": others,
-        "warnings": _warnings(found, near),
+        "warnings": _warnings(found, near, shapes),
     }
     if found.base is None or found.final is None:
         return answer
@@ -309,7 +322,11 @@ def _collinear(found: Discovery, name: str) -> list[str]:
     ]
 
 
-def _warnings(found: Discovery, near: Mapping[tuple[int, str], Mapping[str, float]]) -> list[str]:
+def _warnings(
+    found: Discovery,
+    near: Mapping[tuple[int, str], Mapping[str, float]],
+    shapes: Mapping[tuple[int, str], Mapping[Shape, float]],
+) -> list[str]:
     cohort, said = found.cohort, []
     varying = [
         name
@@ -334,5 +351,13 @@ def _warnings(found: Discovery, near: Mapping[tuple[int, str], Mapping[str, floa
                 f"{one.covariate} on {found.directions[one.parameter]}: with {', '.join(others)} "
                 f"in its place -2 log likelihood is less than {NEAR:g} higher, so that the data "
                 "can hardly tell which of them acts."
+            )
+        likely = sorted(shapes[one.place].items(), key=lambda item: -item[1])
+        if likely[0][1] < SURE:
+            odds = ", ".join(f"{shape} {100 * share:.0f} %" for shape, share in likely)
+            said.append(
+                f"{one.covariate} on {found.directions[one.parameter]}: the data do not settle the "
+                f"shape ({odds}). That it acts does not depend on this; beyond the covariate's "
+                "range it matters."
             )
     return said
