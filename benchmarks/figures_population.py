@@ -32,6 +32,11 @@ def population(found: dict[str, Any]) -> str:
         [f"theophylline, whole process, {cache} programs", f"{one['median_s']:.1f}"]
         for cache, one in found["clock"].items()
     ]
+    clock += [
+        [f"the README's clinic, four random effects, {one['evaluations']} evaluations, cold",
+         f"{one['seconds']:.0f}"]
+        for one in found.get("clinic", [])
+    ]  # fmt: skip
     peers = [
         ["R's nlme (linearization), whole process", f"{one['seconds']:.1f}"]
         for one in found["nlme"]
@@ -113,7 +118,7 @@ def complexity(found: dict[str, Any]) -> str:
     mixed = [row for row in found["table"] if "area" in row]
     areas = [
         [
-            f"{row['kind']}, {row['decoder']}, {row['seeds']} x 500",
+            f"{row['kind']}, {row['decoder']}, {len(row['seeds'])} x 500",
             *(
                 f"{row['area'][name]['value']:.3f} "
                 f"({row['area'][name]['low']:.3f}-{row['area'][name]['high']:.3f})"
