@@ -97,15 +97,14 @@ def _mixture(found: dict[str, Any]) -> Iterator[Line]:
 
 
 def _complexity(found: dict[str, Any]) -> Iterator[Line]:
-    rows = {row["kind"]: row for row in found["table"]}
-    for bar in found["bars"]:
-        row = rows[bar["what"].split(":")[0].replace("only simple people", "simple")]
+    for bar, row in zip(found["bars"], found["table"], strict=True):
         measured = f"{bar['measured']}"
         if "area" in row:
             area = row["area"]["two_kinds"]
             measured += f" ({area['low']:.3f}-{area['high']:.3f})"
-        seeds = f", {row['seeds']} seed{'s' * (row['seeds'] != 1)}"
-        yield [f"complexity, {bar['what']}{seeds}", measured, bar["bar"], _met(bar["met"])]
+        count = len(row["seeds"])
+        what = f"complexity, {bar['what']}, {row['decoder']}, {count} seed{'s' * (count != 1)}"
+        yield [what, measured, bar["bar"], _met(bar["met"])]
 
 
 def _complex_profiles(found: dict[str, Any]) -> Iterator[Line]:

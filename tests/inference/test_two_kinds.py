@@ -10,6 +10,7 @@ from latentpk.inference.bank import Bank
 from latentpk.inference.two_kinds import (
     Gaussian,
     Verdicts,
+    completed,
     logit,
     moments,
     presence_of,
@@ -17,6 +18,7 @@ from latentpk.inference.two_kinds import (
     share_of,
     sigmoid,
     standard,
+    surely_more,
 )
 from latentpk.models.record import stack_records
 
@@ -83,6 +85,23 @@ def test_no_gain_is_no_presence():
     assert presence_of(noise - noise.mean()) < 0.01
     assert presence_of(noise + 1.0) > 0.99
     assert presence_of(np.array([5.0])) < 1e-9
+
+
+def test_what_gains_no_more_than_its_noise_is_not_surely_more():
+    noise = np.random.default_rng(2).standard_normal(400)
+    before = np.random.default_rng(3).standard_normal(400)
+    assert not surely_more(before + noise - noise.mean() + 0.05, before)
+    assert surely_more(before + noise - noise.mean() + 0.15, before)
+    assert not surely_more(before - 0.2, before)
+    assert not surely_more(np.array([5.0]), np.array([0.0]))
+
+
+def test_what_leaves_everybody_open_is_no_gain_and_what_tells_them_is():
+    gain = np.full(40, 0.1)
+    sure = Verdicts(np.zeros(40), np.where(np.arange(40) < 20, 30.0, -30.0), 0.5)
+    np.testing.assert_allclose(completed(gain, sure), gain, atol=1e-9)
+    open_ = Verdicts(np.zeros(40), np.zeros(40), 0.5)
+    np.testing.assert_allclose(completed(gain, open_), gain - np.log(2))
 
 
 def test_log_odds_come_back():

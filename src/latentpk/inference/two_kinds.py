@@ -13,11 +13,16 @@ model can follow everybody.
 
 The likelihood alone would call everybody complex, because a freer decoder can mimic a compartment
 model. So while kinds are found a subject counts as complex only beyond odds of e^NEED to 1, and the
-complex kind is learned from those who need it; then the simple ones no longer fit it.
+complex kind is learned from those who need it; then the simple ones no longer fit it. Complex
+people who were counted as simple meanwhile widen the simple kind, which then describes them: so the
+kinds are found once more, from there, at odds of e^LESS. That is kept where held-out subjects gain
+by it, what stays open of who is what taken off, by two standard errors: where a decoder only mimics
+the other, the likelihood gains as well but nobody is told. (At even odds the freer decoder takes
+ever more of the simple people.)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +38,7 @@ SETTLED = 0.004  # mean change of the probabilities under which it ends
 ALONE_STEPS = 12  # where all are simple
 DRAWS = 384  # of each subject and step
 NEED = 3.0  # nats: odds of 20, strong evidence (Kass and Raftery 1995)
+LESS = 1.0  # nats: odds of e, where their positive evidence begins, once both kinds are known
 FOLDS = 5
 
 
@@ -64,12 +70,14 @@ class Mixture:
         simple: Over the compartment model's eps.
         complex: Over the trained model's eps.
         residual: Of either.
+        need: Log odds that a subject needed to count as complex while kinds were found.
     """
 
     share: float
     simple: Gaussian
     complex: Gaussian
     residual: Residual
+    need: float = NEED
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,29 +133,79 @@ def fit_mixture(
     Returns:
         The kinds, and draws made after the last step, which no population was fitted to.
     """
-    sides = (simple, complex_)
+    one, other = (standard(side.bank.eps.shape[2]) for side in (simple, complex_))
+    bare = Mixture(0.5, one, other, residual)
+    banks = (simple.bank, complex_.bank)
+    return _found((simple, complex_), bare, banks, seed, progress)
+
+
+def let_in(
+    simple: Side,
+    complex_: Side,
+    begun: Mixture,
+    banks: tuple[Bank, Bank],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Mixture, tuple[Bank, Bank]]:
+    """The kinds once more, from where `fit_mixture` found them, by less evidence.
+
+    Args:
+        simple: As there.
+        complex_: As there.
+        begun: What was found.
+        banks: With its draws.
+        seed: Of the draws.
+        progress: Called with (done, total, label).
+
+    Returns:
+        The kinds, and draws that they were not fitted to.
+    """
+    return _found(
+        (simple, complex_), replace(begun, share=0.5, need=LESS), banks, seed + 7, progress
+    )
+
+
+def _found(
+    sides: tuple[Side, Side],
+    begun: Mixture,
+    banks: tuple[Bank, Bank],
+    seed: int,
+    progress: Progress | None,
+) -> tuple[Mixture, tuple[Bank, Bank]]:
+    """Expectation and maximization until nobody's kind changes."""
     anchors = tuple(standard(side.bank.eps.shape[2]) for side in sides)
-    kinds, banks = anchors, (simple.bank, complex_.bank)
-    before = np.full(len(simple.bank), np.inf)
+    here, before = begun, np.full(len(banks[0]), np.inf)
     for step in range(STEPS):
-        joint = [joint_of(b, k, residual) for b, k in zip(banks, kinds, strict=True)]
-        belongs = sigmoid(log_mean(joint[1]) - log_mean(joint[0]) - NEED)
+        joint = _joint(here, banks)
+        belongs = _belongs(here, joint)
         weights = [_normal(one) for one in joint]
-        shares = (1 - belongs, belongs)
-        kinds = tuple(map(moments, banks, weights, shares, anchors))
-        banks = tuple(
+        kinds = tuple(map(moments, banks, weights, (1 - belongs, belongs), anchors))
+        one, other = (
             redraw(side.model, bank, weight, kind, draws=DRAWS, seed=seed + 101 * step)
             for side, bank, weight, kind in zip(sides, banks, weights, kinds, strict=True)
         )
+        banks = (one, other)
+        here = replace(here, simple=kinds[0], complex=kinds[1])
         if progress is not None:
             progress(step + 1, STEPS, "two kinds of people")
         settled = float(np.mean(np.abs(belongs - before))) < SETTLED
         before = belongs
         if settled and step + 1 >= LEAST_STEPS:
             break
-    found = Mixture(0.5, kinds[0], kinds[1], residual)
-    both = (banks[0], banks[1])
-    return Mixture(judge(found, *both).share, kinds[0], kinds[1], residual), both
+    return replace(here, share=judge(here, *banks).share), banks
+
+
+def _joint(mixture: Mixture, banks: tuple[Bank, Bank]) -> list[Float[np.ndarray, "subject draw"]]:
+    kinds = (mixture.simple, mixture.complex)
+    return [joint_of(b, k, mixture.residual) for b, k in zip(banks, kinds, strict=True)]
+
+
+def _belongs(
+    mixture: Mixture, joint: list[Float[np.ndarray, "subject draw"]]
+) -> Float[np.ndarray, " subject"]:
+    """How far each subject is learned from as a complex one."""
+    return sigmoid(log_mean(joint[1]) - log_mean(joint[0]) - mixture.need)
 
 
 def judge(mixture: Mixture, simple: Bank, complex_: Bank, *, told: float = 2.0) -> Verdicts:
@@ -225,11 +283,10 @@ def held_out_gain(
         alone: Log evidence where all are simple (`fit_alone`), shape (subject,).
         seed: Of the folds.
     """
-    kinds = (mixture.simple, mixture.complex)
-    joint = [joint_of(b, k, mixture.residual) for b, k in zip(banks, kinds, strict=True)]
+    joint = _joint(mixture, banks)
     weights = [_normal(one) for one in joint]
-    belongs = sigmoid(log_mean(joint[1]) - log_mean(joint[0]) - NEED)
-    anchors = [standard(len(kind.mean)) for kind in kinds]
+    belongs = _belongs(mixture, joint)
+    anchors = [standard(len(kind.mean)) for kind in (mixture.simple, mixture.complex)]
     order = np.random.Generator(np.random.Philox([seed, len(alone)])).permutation(len(alone))
     gain = np.zeros(len(alone))
     for part in np.array_split(order, min(FOLDS, len(alone))):
@@ -239,7 +296,7 @@ def held_out_gain(
             moments(bank.rows(kept), weight[kept], share, anchor)
             for bank, weight, share, anchor in zip(banks, weights, shares, anchors, strict=True)
         ]
-        without = Mixture(mixture.share, own[0], own[1], mixture.residual)
+        without = replace(mixture, simple=own[0], complex=own[1])
         share = judge(without, *(bank.rows(kept) for bank in banks)).share
         held = judge(without, *(bank.rows(part) for bank in banks))
         both = np.logaddexp(np.log1p(-share) + held.simple, np.log(share) + held.complex)
@@ -255,6 +312,30 @@ def presence_of(gain: Float[np.ndarray, " subject"]) -> float:
     """
     error = float(np.std(gain, ddof=1)) * np.sqrt(len(gain)) if len(gain) > 1 else np.inf
     return float(sigmoid(np.asarray(gain.sum() - 2 * error)))
+
+
+def completed(
+    gain: Float[np.ndarray, " subject"], verdicts: Verdicts
+) -> Float[np.ndarray, " subject"]:
+    """Held-out gain less what stays open of who is what: the completed likelihood [nats].
+
+    A freer decoder that mimics the other gains likelihood and leaves everybody undecided; kinds
+    that are there gain and part (Biernacki, Celeux and Govaert 2000).
+
+    Args:
+        gain: From `held_out_gain`.
+        verdicts: Of the same subjects.
+    """
+    p = np.clip(verdicts.probability, 1e-12, 1 - 1e-12)
+    return gain + p * np.log(p) + (1 - p) * np.log1p(-p)
+
+
+def surely_more(gain: Float[np.ndarray, " subject"], before: Float[np.ndarray, " subject"]) -> bool:
+    """Whether subjects gain more by two standard errors of the difference."""
+    more = gain - before
+    if len(more) < 2:
+        return False
+    return bool(more.sum() > 2 * np.std(more, ddof=1) * np.sqrt(len(more)))
 
 
 def share_interval(verdicts: Verdicts) -> tuple[float, float]:

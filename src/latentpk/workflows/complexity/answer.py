@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from latentpk.evaluate.pattern import Band
-from latentpk.inference.two_kinds import NEED, share_interval
+from latentpk.inference.two_kinds import share_interval
 from latentpk.workflows.complexity.assess import Assessment, Judged
 from latentpk.workflows.complexity.residual import ResidualModel
 from latentpk.workflows.complexity.rival import TOLD, levels_of
@@ -35,7 +35,7 @@ def told(found: Assessment, residual: ResidualModel) -> dict[str, Any]:
             "probability": HOW,
             "complex_from": found.settings.sure,
             "simple_to": 1 - found.settings.sure,
-            "odds_needed_while_kinds_are_found": float(np.exp(NEED)),
+            "odds_needed_while_kinds_are_found": float(np.exp(found.mixture.need)),
             "selection_of_the_compartment_model": list(found.rival.notices),
             "units": {"error": "log", "density": "nat", "time": "h", "dose": "mg",
                       "concentration": found.cohort.units.unit("DV")},

@@ -24,12 +24,15 @@ from latentpk.inference.two_kinds import (
     Mixture,
     Side,
     Verdicts,
+    completed,
     draws_under,
     fit_alone,
     fit_mixture,
     held_out_gain,
     judge,
+    let_in,
     presence_of,
+    surely_more,
 )
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
@@ -172,6 +175,12 @@ def assess(
     mixture, banks = fit_mixture(*sides, residual, seed=settings.seed, progress=progress)
     alone = fit_alone(sides[0], residual, compartment.evidence, seed=settings.seed)
     gain = held_out_gain(mixture, banks, alone, seed=settings.seed)
+    loose, renewed = let_in(*sides, mixture, banks, seed=settings.seed, progress=progress)
+    gained = held_out_gain(loose, renewed, alone, seed=settings.seed)
+    if surely_more(
+        completed(gained, judge(loose, *renewed)), completed(gain, judge(mixture, *banks))
+    ):
+        mixture, banks, gain = loose, renewed, gained
     presence = presence_of(gain)
     if train is None:
         verdicts = judge(mixture, *banks)
