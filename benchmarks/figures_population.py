@@ -101,6 +101,29 @@ def covariates(found: dict[str, Any]) -> str:
     return "\n".join(
         (
             "## Covariate discovery\n",
+            "Of single effects how often the shape is right, and what was said of it; all shapes of "
+            "a data set where every patient's parameters are known and what acts is given.\n",
+            table(
+                [
+                    "subjects",
+                    "set",
+                    "set and shape",
+                    "shapes right",
+                    "said",
+                    "all, parameters known",
+                ],  # fmt: skip
+                [
+                    [
+                        subjects,
+                        f"{one['exact_set']:.2f}",
+                        f"{one['exact_set_and_shape']:.2f}",
+                        f"{one['shapes_right']:.2f}",
+                        f"{one['probability_said_of_shapes']:.2f}",
+                        f"{one['with_parameters_known']['all_shapes_right']:.2f}",
+                    ]
+                    for subjects, one in sorted(found["table"].items(), key=lambda row: int(row[0]))
+                ],
+            ),
             "Shares of twenty simulated data sets each; see the task's README.\n",
             table(head, rows),
         )
