@@ -101,8 +101,8 @@ def covariates(found: dict[str, Any]) -> str:
     return "\n".join(
         (
             "## Covariate discovery\n",
-            "Of single effects how often the shape is right, and what was said of it; all shapes of "
-            "a data set where every patient's parameters are known and what acts is given.\n",
+            "Of single effects how often the shape is right, and what was said of it; all shapes "
+            "of a data set where every patient's parameters are known and what acts is given.\n",
             table(
                 [
                     "subjects",
@@ -111,7 +111,7 @@ def covariates(found: dict[str, Any]) -> str:
                     "shapes right",
                     "said",
                     "all, parameters known",
-                ],  # fmt: skip
+                ],
                 [
                     [
                         subjects,
