@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentpk.inference.climb import FLAT, LITTLE, Climb
+from latentpk.inference.climb import AT_REST, FLAT, LITTLE, TRIALS, Climb
 from latentpk.inference.estimation import EstimationSettings, make_plan
 from latentpk.inference.likelihood import Likelihood, Places, number_names
 from latentpk.inference.marginal import Mode
@@ -140,6 +140,24 @@ def test_draws_rest_where_a_step_promises_less_than_their_noise(noisy):
         assert climb.gain < LITTLE
     else:
         assert held > 6  # each placing has another lowest point: these are never enough
+
+
+def test_a_search_along_a_kink_that_draws_have_made_is_given_up():
+    """Nothing vanishes at a kink: no step from there is ever good enough for the optimizer."""
+
+    def place(x, warm):
+        return Places(warm, Mode(warm, np.ones((1, 1, 1))))
+
+    def evaluate(x, places):
+        return np.array([abs(x[0] - 0.3)]), np.array([[np.sign(x[0] - 0.3)]])
+
+    made = likelihood_of(("a",), place, evaluate, held=True, noisy=True)
+    climb = Climb(np.array([1.0]), np.zeros((1, 1)), 400, lambda *_: None)
+    climb.inverse = np.eye(1)
+    climb.over(made, FLAT, made.place(climb.at, climb.modes))
+    assert abs(climb.at[0] - 0.3) < 0.01
+    assert climb.stopped == AT_REST
+    assert climb.used < 5 * TRIALS
 
 
 def test_four_effects_of_named_equations_are_integrated_by_quadrature():
