@@ -167,7 +167,7 @@ def complexity(found: dict[str, Any]) -> str:
     ]
     reliable = [
         [
-            row["kind"],
+            f"{row['kind']}, {row['decoder']}",
             f"{one['from']:g}-{one['to']:g}",
             f"{one['patients']}",
             f"{one['mean_probability']:.2f}",
