@@ -78,6 +78,8 @@ def work(cell: Cell) -> dict[str, Any]:
         "fit_s": fitted,
         "assess_s": seconds,
         "presence": found.presence,
+        "parted": found.parted,
+        "gain": float(found.gain.sum()),
         "share": answer["population"]["share_complex"],
         "class": answer["population"]["class"],
         "dimension": {k: v for k, v in answer["dimension"].items() if not isinstance(v, list)},

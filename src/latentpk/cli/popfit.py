@@ -169,7 +169,6 @@ def popfit(
     from latentpk.inference.estimation import EstimationSettings
     from latentpk.storage import write_file
     from latentpk.workflows.population.fit import PopfitSettings, fit_population
-    from latentpk.workflows.population.fitted import FittedPopulation
     from latentpk.workflows.population.outcome import describe
 
     estimation = EstimationSettings(
@@ -204,6 +203,8 @@ def popfit(
     console.notices(tuple(found["meta"]["notices"]))
     say_fit(console, found)
     if model is not None:
+        from latentpk.workflows.population.fitted import FittedPopulation
+
         FittedPopulation.of(fit, found, route=route.value).save(model)
         console.say(str(model))
     if plots is not None:

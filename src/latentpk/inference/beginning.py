@@ -17,7 +17,7 @@ from latentpk.kinetics.structure import Structure
 from latentpk.kinetics.system import Differential, Superposed, System
 from latentpk.kinetics.user import UserEquations
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
-from latentpk.models.record import Record
+from latentpk.models.record import Record, take
 
 CANDIDATES = 160
 ROUNDS = 10
@@ -70,7 +70,7 @@ def begin(
     held = {system.names.index(name): np.log(value) for name, value in (known or {}).items()}
     rng = np.random.default_rng([seed, len(system.names)])
     index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
-    sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
+    sample = take(records, index)
     limits = np.array([scales.level, 1e-3 * scales.least])
 
     def misfit(tried: np.ndarray) -> np.ndarray:

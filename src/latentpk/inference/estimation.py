@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 
 from latentpk.inference.climb import LITTLE, NEAR, Climb
-from latentpk.inference.likelihood import Likelihood, Places, make_likelihood
+from latentpk.inference.likelihood import Likelihood, Places, compile_ahead, make_likelihood
 from latentpk.inference.marginal import Method, Rule, make_rule
 from latentpk.models.config import Frozen
 from latentpk.models.latent import LatentModel
@@ -126,6 +126,30 @@ def make_plan(settings: EstimationSettings, effects: int, *, simulated: bool = F
     return Plan(focei if dear else None, rules)
 
 
+def begin_compiling(model: LatentModel, records: Record, settings: EstimationSettings) -> None:
+    """Begin to compile what `estimate` will run, beside the search for where it begins.
+
+    Args:
+        model: As it will be given, at any values.
+        records: Stacked records.
+        settings: How it will be estimated.
+    """
+    plan = _plan_for(model, records, settings)
+    (first, _), *more = plan.rungs
+    for rule in (first,) if plan.begin is None else (plan.begin, first):
+        compile_ahead(model, records, rule)
+    if more:
+        compile_ahead(model, records, more[0][0], value=True)
+
+
+def _plan_for(model: LatentModel, records: Record, settings: EstimationSettings) -> Plan:
+    return make_plan(settings, _effects(model, records), simulated=model.decoder.simulated)
+
+
+def _effects(model: LatentModel, records: Record) -> int:
+    return model.effects + records.occasions * model.kappas
+
+
 def _apart(climb: Climb, one: Likelihood, other: Likelihood) -> float:
     placed = one.place(climb.at, climb.modes)
     known = one.evaluate(climb.at, placed)[0]  # its gradient is compiled already, its value not
@@ -153,11 +177,10 @@ def estimate(
         The estimates, and how they were reached.
     """
     tell = progress or (lambda done, total, label: None)
-    effects = model.effects + records.occasions * model.kappas
-    plan = make_plan(settings, effects, simulated=model.decoder.simulated)
+    plan = _plan_for(model, records, settings)
     rule, name = plan.rungs[0]
     likelihood = make_likelihood(model, records, rule)
-    empty = np.zeros((records.mask.shape[0], effects))
+    empty = np.zeros((records.mask.shape[0], _effects(model, records)))
     climb = Climb(likelihood.start, empty, settings.evaluations, tell)
     if plan.begin is not None:
         climb.over(make_likelihood(model, records, plan.begin), NEAR)

@@ -22,7 +22,7 @@ from latentpk.models.decoders.kernel import KernelDecoder
 from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.decoders.neural_ode import NeuralOdeDecoder
 from latentpk.models.latent import LatentModel
-from latentpk.models.record import Record
+from latentpk.models.record import Record, take
 
 CANDIDATES = 512
 ROUNDS = 4
@@ -143,7 +143,7 @@ def search(
     """
     rng = np.random.default_rng(seed)
     index = rng.permutation(records.mask.shape[0])[:SUBJECTS]
-    sample = jax.tree_util.tree_map(lambda x: jnp.asarray(x[index]), records)
+    sample = take(records, index)
     whole = largest(structure)
     names = whole.names
     here = np.isin(names, structure.names)
@@ -159,7 +159,7 @@ def search(
         width = spread if round_ == 0 else spread * 0.4**round_
         candidates = np.clip(best + width * noise, center - 3 * spread, center + 3 * spread)
         candidates[0] = best
-        found = _misfit(CompartmentDecoder(whole), jnp.asarray(candidates), sample, limits)
+        found = _misfit(CompartmentDecoder(whole), candidates, sample, limits)
         size, shift = (np.asarray(part) for part in found)
         size = np.where(np.isfinite(size), size, np.inf)
         winner = int(np.argmin(size))
@@ -171,7 +171,10 @@ def search(
 
 @eqx.filter_jit
 def _misfit(
-    decoder: CompartmentDecoder, candidates: Array, sample: Record, limits: Array | np.ndarray
+    decoder: CompartmentDecoder,
+    candidates: Array | np.ndarray,
+    sample: Record,
+    limits: Array | np.ndarray,
 ) -> tuple[Array, Array]:
     """Weighted size of the log residuals of each candidate, and the shift that centers them."""
     level, least = limits

@@ -1,5 +1,6 @@
 """-2 log likelihood of a cohort as a function of the numbers of a population model."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -7,11 +8,10 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from latentpk.inference.ahead import Program
 from latentpk.inference.marginal import Mode, Rule, find_mode, minus_two_log_likelihood, moved
 from latentpk.models.latent import LatentModel
 from latentpk.models.population import (
@@ -79,62 +79,109 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     prior = model.prior
     if not isinstance(prior, PopulationPrior):
         raise TypeError("only a population model is estimated")
-    params, _ = eqx.partition(model, _moving(model))
-    start, _ = ravel_pytree(params)
-    together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
-    key = prior.config.key
-    run = _programs(key, rule.exact, rule.held, together)
-    placing, moving = _placing(key, not rule.held), _moving_points(key, together)
-    data, points, weights = jax.tree_util.tree_map(jnp.asarray, (records, *rule[:2]))
+    key, run = prior.config.key, _programs_of(model, rule)
+    data, points, weights = jax.device_put((records, *rule[:2]))
 
     def place(flat: np.ndarray, warm: np.ndarray) -> Places:
-        found = placing(jnp.asarray(flat), data, jnp.asarray(warm))
-        around = found
-        if rule.adapted:
-            around = moving(jnp.asarray(flat), data, found, points, weights)
+        found = run.place(flat, data, warm)
+        around = run.move(flat, data, found, points, weights) if rule.adapted else found
         return Places(np.asarray(found.eps), jax.tree_util.tree_map(np.asarray, around))
 
     def evaluate(flat: np.ndarray, places: Places) -> tuple[np.ndarray, np.ndarray]:
-        around = _on_device(places.points)
-        each, slope = run.evaluate(jnp.asarray(flat), data, around, points, weights)
+        each, slope = run.evaluate(flat, data, places.points, points, weights)
         return np.asarray(each), np.asarray(slope)
 
     def value(flat: np.ndarray, places: Places) -> np.ndarray:
-        around = _on_device(places.points)
-        return np.asarray(run.value(jnp.asarray(flat), data, around, points, weights))
+        return np.asarray(run.value(flat, data, places.points, points, weights))
 
     names = number_names(prior.config)
     return Likelihood(
         names,
-        np.asarray(start),
+        _numbers_in(model),
         place,
         evaluate,
         value,
-        lambda flat: _maker(key)(jnp.asarray(flat)),
+        lambda flat: jax.device_put(_maker(key)(flat)),
         rule.held,
         rule.adapted,
         np.array([name.startswith(SPREAD) for name in names]),
     )
 
 
+def compile_ahead(model: LatentModel, records: Record, rule: Rule, *, value: bool = False) -> None:
+    """Begin to compile what a likelihood will run, beside whatever this thread does meanwhile.
+
+    Args:
+        model: As `make_likelihood` will be given, at any values.
+        records: The same.
+        rule: As `make_likelihood` will be given.
+        value: Only the value, without the descent's programs.
+    """
+    run, flat = _programs_of(model, rule), _numbers_in(model)
+    data, points, weights = jax.device_put((records, *rule[:2]))
+    subjects, effects = records.mask.shape[0], points.shape[1]
+    nowhere = np.zeros((subjects, effects)), np.zeros((subjects, effects, effects))
+    modes = Mode(*jax.device_put(nowhere))
+    if value:
+        run.value.ahead(flat, data, modes, points, weights)
+        return
+    run.evaluate.ahead(flat, data, modes, points, weights)
+    run.place.ahead(flat, data, modes.eps)
+    if rule.adapted:
+        run.move.ahead(flat, data, modes, points, weights)
+
+
 # What a model and a kind of rule are compiled to, once in a process for each shape of data.
 
 
+class _Programs(NamedTuple):
+    place: Program
+    move: Program
+    value: Program
+    evaluate: Program
+
+
+def _programs_of(model: LatentModel, rule: Rule) -> _Programs:
+    prior = model.prior
+    if not isinstance(prior, PopulationPrior):
+        raise TypeError("only a population model is estimated")
+    key = prior.config.key
+    together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
+    value, evaluate = _evaluating(key, rule.exact, rule.held, together)
+    return _Programs(_placing(key, not rule.held), _moving_points(key, together), value, evaluate)
+
+
+def _numbers_in(model: LatentModel) -> Float[np.ndarray, " number"]:
+    """The numbers that are estimated, where a model has them."""
+    leaves = jax.tree_util.tree_leaves(eqx.filter(model, _moving(model)))
+    return np.concatenate([np.ravel(leaf) for leaf in leaves])
+
+
 @cache
-def _maker(key: str) -> Callable[[Array], LatentModel]:
+def _maker(key: str) -> Callable[[Array | np.ndarray], LatentModel]:
     """The model at some numbers."""
     config = PopulationConfig.model_validate_json(key)
     skeleton = build_population(config, np.ones(len(config.parameters)))
     params, static = eqx.partition(skeleton, _moving(skeleton))
-    _, unravel = ravel_pytree(params)
-    return lambda flat: eqx.combine(unravel(flat), static)
+    leaves, tree = jax.tree_util.tree_flatten(params)
+    shapes = [leaf.shape for leaf in leaves]
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def model_at(flat: Array | np.ndarray) -> LatentModel:
+        parts = [
+            flat[end - math.prod(shape) : end].reshape(shape)
+            for end, shape in zip(ends, shapes, strict=True)
+        ]
+        return eqx.combine(jax.tree_util.tree_unflatten(tree, parts), static)
+
+    return model_at
 
 
 @cache
-def _placing(key: str, exact: bool) -> Callable[..., Mode]:
+def _placing(key: str, exact: bool) -> Program:
     model_at = _maker(key)
 
-    @jax.jit
+    @Program
     def place(flat: Array, data: Record, warm: Array) -> Mode:
         model = model_at(flat)
 
@@ -148,10 +195,10 @@ def _placing(key: str, exact: bool) -> Callable[..., Mode]:
 
 
 @cache
-def _moving_points(key: str, together: int) -> Callable[..., Mode]:
+def _moving_points(key: str, together: int) -> Program:
     model_at = _maker(key)
 
-    @jax.jit
+    @Program
     def move(flat: Array, data: Record, modes: Mode, points: Array, weights: Array) -> Mode:
         model, rule = model_at(flat), Rule(points, weights)
         size = min(together, modes.eps.shape[0])
@@ -162,27 +209,23 @@ def _moving_points(key: str, together: int) -> Callable[..., Mode]:
     return move
 
 
-class _Programs(NamedTuple):
-    value: Callable[..., Array]
-    evaluate: Callable[..., tuple[Array, Array]]
-
-
 @cache
-def _programs(key: str, exact: bool, held: bool, together: int) -> _Programs:
+def _evaluating(key: str, exact: bool, held: bool, together: int) -> tuple[Program, Program]:
+    """Value, and value with gradient."""
     model_at = _maker(key)
 
     def each(flat: Array, item: tuple[Record, Mode], points: Array, weights: Array) -> Array:
         rule = Rule(points, weights, exact=exact, held=held)
         return minus_two_log_likelihood(model_at(flat), *item, rule)
 
-    @jax.jit
+    @Program
     def value(flat: Array, data: Record, modes: Mode, points: Array, weights: Array) -> Array:
         size = min(together, modes.eps.shape[0])
         return jax.lax.map(
             lambda item: each(flat, item, points, weights), (data, modes), batch_size=size
         )
 
-    @jax.jit
+    @Program
     def evaluate(
         flat: Array, data: Record, modes: Mode, points: Array, weights: Array
     ) -> tuple[Array, Array]:
@@ -192,11 +235,7 @@ def _programs(key: str, exact: bool, held: bool, together: int) -> _Programs:
             lambda item: slope(flat, item, points, weights), (data, modes), batch_size=size
         )
 
-    return _Programs(value, evaluate)
-
-
-def _on_device(modes: Mode) -> Mode:
-    return jax.tree_util.tree_map(jnp.asarray, modes)
+    return value, evaluate
 
 
 def _moving(model: LatentModel) -> LatentModel:

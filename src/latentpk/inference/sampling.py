@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import gammaincinv, ndtri
-from scipy.stats import qmc
 
 from latentpk.inference.modes import Modes
 from latentpk.inference.psis import Smoothed, pareto_smooth
@@ -85,6 +84,8 @@ def many_base_draws(count: int, draws: int, effects: int, seed: int) -> BaseDraw
 
 
 def _sobol(draws: int, dimension: int, seed: int) -> np.ndarray:
+    from scipy.stats import qmc  # takes half a second to import, which few callers need
+
     engine = qmc.Sobol(dimension, scramble=True, rng=np.random.Generator(np.random.Philox(seed)))
     points = engine.random_base2(int(np.ceil(np.log2(max(draws, 2)))))[:draws]
     return np.clip(points, 1e-9, 1 - 1e-9)

@@ -290,17 +290,18 @@ def build_population(
     Returns:
         A LatentModel in float64 without an encoder.
     """
+    on_device = jax.device_put  # of numbers from the host: nothing is compiled for them
     prior = PopulationPrior(
-        log_typical=jnp.log(jnp.asarray(typical, jnp.float64)),
-        coefficient=jnp.zeros(sum(term.width for term in config.terms)),
-        log_diagonal=jnp.full(len(config.varying), np.log(spread)),
-        below=jnp.zeros(len(config.correlations)),
-        log_within=jnp.full(len(config.within), np.log(0.5 * spread)),
+        log_typical=on_device(np.log(np.asarray(typical, np.float64))),
+        coefficient=on_device(np.zeros(sum(term.width for term in config.terms))),
+        log_diagonal=on_device(np.full(len(config.varying), np.log(spread))),
+        below=on_device(np.zeros(len(config.correlations))),
+        log_within=on_device(np.full(len(config.within), np.log(0.5 * spread))),
         config=config,
     )
     residual = Residual(
-        log_a=jnp.log(jnp.asarray(additive, jnp.float64)),
-        log_b=jnp.log(jnp.asarray(proportional, jnp.float64)),
+        log_a=on_device(np.log(np.float64(additive))),
+        log_b=on_device(np.log(np.float64(proportional))),
         kind=config.residual,
         floor=config.floor,
     )

@@ -44,13 +44,18 @@ def test_a_subject_with_one_level_is_undecided_and_told_why(assessed, residual):
 
 
 @pytest.mark.parametrize(
-    ("presence", "kind", "said"),
-    [(0.01, "simple", "will do"), (0.5, "undecided", "left open"), (0.99, "mixed", "are complex")],
+    ("presence", "parted", "kind", "said"),
+    [
+        (0.01, 0.0, "simple", "will do"),
+        (0.5, 0.1, "undecided", "left open"),
+        (0.99, 0.1, "undecided", "everybody is a little"),
+        (0.99, 0.99, "mixed", "are complex"),
+    ],
 )
 def test_the_population_is_named_by_whether_complex_people_exist(
-    assessed, residual, presence, kind, said
+    assessed, residual, presence, parted, kind, said
 ):
-    found = told(replace(assessed, presence=presence), residual)["population"]
+    found = told(replace(assessed, presence=presence, parted=parted), residual)["population"]
     assert found["class"] == kind
     assert said in found["sentence"]
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.long  # what all of them share takes half a minute
 def test_patients_with_two_exponentials_are_told_from_those_with_one(assessed, mixed):
     complex_ = mixed[1]
     assert assessed.presence > 0.95
+    assert assessed.parted > 0.95
     assert np.mean(assessed.probability[complex_]) > 0.85
     assert np.mean(assessed.probability[~complex_]) < 0.15
     assert assessed.verdicts.share == pytest.approx(0.5, abs=0.15)
@@ -37,6 +38,7 @@ def test_patients_of_one_kind_are_not_called_complex(assessed, mixed_models, mix
     cohort = read_nonmem(table, **model.reading(), purpose="forecast")
     found = assess(model, cohort, rival=rival, settings=assessed.settings)  # programs are there
     assert found.presence < 0.5
+    assert found.parted < 0.5
     assert np.mean(found.probability >= 0.8) <= 0.1
 
 

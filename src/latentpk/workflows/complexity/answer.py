@@ -61,6 +61,7 @@ def population_of(found: Assessment) -> dict[str, Any]:
         "probability": probability,
         "sentence": _population_sentence(found, kind, errors),
         "complex_people_exist": found.presence,
+        "complex_people_are_apart": found.parted,
         "share_complex": {"value": found.verdicts.share, "low": low, "high": high,
                           "if": "there are complex people"},
         "log_density_gained": {
@@ -169,7 +170,9 @@ def _population_class(found: Assessment) -> tuple[str, float]:
         return "simple", 1 - presence
     if presence < sure:
         return "undecided", presence
-    return ("complex" if found.verdicts.share >= MIXED else "mixed"), presence
+    if found.parted < sure:
+        return "undecided", found.parted
+    return ("complex" if found.verdicts.share >= MIXED else "mixed"), min(presence, found.parted)
 
 
 def _population_sentence(found: Assessment, kind: str, errors: dict[str, Any]) -> str:
@@ -185,6 +188,12 @@ def _population_sentence(found: Assessment, kind: str, errors: dict[str, Any]) -
         return (
             f"A compartment model ({rival}) will do: nothing shows that any subject is more "
             "complex." + missed
+        )
+    if kind == "undecided" and found.presence >= found.settings.sure:
+        return (
+            "The trained model explains these levels better, but not by people apart whom it could "
+            "tell: whether some are more complex than a compartment model, or everybody is a "
+            "little, is left open." + missed
         )
     if kind == "undecided":
         return "Whether any subject is more complex than a compartment model is left open." + missed

@@ -107,6 +107,8 @@ class Assessment:
         mixture: The two kinds.
         verdicts: What it says of them.
         presence: Probability that there are complex people at all.
+        parted: Probability that they are people apart, where presence may also be a decoder that
+            fits everybody a little better: of the gain less what stays open of who is what.
         gain: Log density that subjects of the training data gain by there being complex ones,
             fitted without them [nats], shape (training subject,).
         probability: Of being complex, shape (judged,).
@@ -125,6 +127,7 @@ class Assessment:
     mixture: Mixture
     verdicts: Verdicts
     presence: float
+    parted: float
     gain: Float[np.ndarray, " subject"]
     probability: Float[np.ndarray, " judged"]
     informed: Float[np.ndarray, " judged"]
@@ -177,11 +180,10 @@ def assess(
     gain = held_out_gain(mixture, banks, alone, seed=settings.seed)
     loose, renewed = let_in(*sides, mixture, banks, seed=settings.seed, progress=progress)
     gained = held_out_gain(loose, renewed, alone, seed=settings.seed)
-    if surely_more(
-        completed(gained, judge(loose, *renewed)), completed(gain, judge(mixture, *banks))
-    ):
-        mixture, banks, gain = loose, renewed, gained
-    presence = presence_of(gain)
+    sure, surer = completed(gain, judge(mixture, *banks)), completed(gained, judge(loose, *renewed))
+    if surely_more(surer, sure):
+        mixture, banks, gain, sure = loose, renewed, gained, surer
+    presence, parted = presence_of(gain), presence_of(sure)
     if train is None:
         verdicts = judge(mixture, *banks)
     else:
@@ -208,6 +210,7 @@ def assess(
         mixture=mixture,
         verdicts=verdicts,
         presence=presence,
+        parted=parted,
         gain=gain,
         probability=presence * verdicts.probability,
         informed=informed(trained.bank, trained.weight),

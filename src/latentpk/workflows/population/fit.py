@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 import numpy as np
 from pydantic import Field, field_validator
 
 from latentpk.errors import InputError, Problem
 from latentpk.inference.beginning import begin, searchable
-from latentpk.inference.estimation import Estimate, EstimationSettings, estimate
+from latentpk.inference.estimation import (
+    Estimate,
+    EstimationSettings,
+    begin_compiling,
+    estimate,
+)
 from latentpk.inference.initial import measure, search
 from latentpk.kinetics.doses import ABSORPTION
 from latentpk.kinetics.naming import canonical
@@ -181,6 +186,9 @@ def fit_structure(
     config = make_config(cohort, settings)
     records = records_for(cohort, config)
     _check_levels(cohort, settings)
+    given_values(config, settings)
+    anywhere = build_population(config, np.ones(len(config.parameters)))
+    begin_compiling(anywhere, records, settings.estimation)
     model = starting_model(config, records, settings)
     found = estimate(model, records, settings.estimation, hessian=hessian, progress=progress)
     return PopulationFit(config, found, cohort, records)
@@ -298,21 +306,10 @@ def starting_model(
         InputError: A nonlinear structure without starting values that there is no search for, or a
             value of an unknown name.
     """
-    structure = structure_of(config.structure)
-    given = _usual(structure, config.parameters) | parse_initial(settings.initial)
-    names = tuple(name for term in config.terms for name in term.names)
-    allowed = (*(f"om_{name}" for name in config.varying), "sigma_add", "sigma_prop", *names)
-    check_initial(given, config.parameters, allowed)
-    lacking = [name for name in config.parameters if name not in given]
+    structure, given = structure_of(config.structure), given_values(config, settings)
     scales = measure(records)
     typical = np.array([given.get(name, 1.0) for name in config.parameters])
-    if lacking and not isinstance(structure, Structure) and not searchable(structure):
-        rule = f"{config.structure} is nonlinear: nothing is known of where it begins"
-        raise InputError(
-            [Problem("--initial", f"{name} is missing", rule, "Give one") for name in lacking],
-            source="the starting values",
-        )
-    if lacking:
+    if any(name not in given for name in config.parameters):
         if isinstance(structure, Structure):
             log_own = search(structure, records, scales, settings.seed)
         else:
@@ -323,6 +320,27 @@ def starting_model(
     model = build_population(config, typical, spread=SPREAD, proportional=NOISE)
     model = _with_error(model, records, given)
     return _with_given(model, config, given)
+
+
+def given_values(config: PopulationConfig, settings: PopfitSettings) -> dict[str, float]:
+    """Starting values that nobody searches for, by name.
+
+    Raises:
+        InputError: As `starting_model`.
+    """
+    structure = structure_of(config.structure)
+    given = _usual(structure, config.parameters) | parse_initial(settings.initial)
+    names = tuple(name for term in config.terms for name in term.names)
+    allowed = (*(f"om_{name}" for name in config.varying), "sigma_add", "sigma_prop", *names)
+    check_initial(given, config.parameters, allowed)
+    lacking = [name for name in config.parameters if name not in given]
+    if lacking and not isinstance(structure, Structure) and not searchable(structure):
+        rule = f"{config.structure} is nonlinear: nothing is known of where it begins"
+        raise InputError(
+            [Problem("--initial", f"{name} is missing", rule, "Give one") for name in lacking],
+            source="the starting values",
+        )
+    return given
 
 
 def _usual(structure: Structure | System, parameters: tuple[str, ...]) -> dict[str, float]:
@@ -341,7 +359,7 @@ def _with_error(model: LatentModel, records: Record, given: Mapping[str, float])
         size = float(np.sqrt(np.mean(np.asarray(apart) ** 2)))
         additive = max((0.5 if model.residual.kind == "additive" else 0.1) * size, 1e-6)
     proportional = given.get("sigma_prop", NOISE)
-    places = (jnp.log(jnp.asarray(additive)), jnp.log(jnp.asarray(proportional)))
+    places = jax.device_put((np.log(np.float64(additive)), np.log(np.float64(proportional))))
     return eqx.tree_at(lambda m: (m.residual.log_a, m.residual.log_b), model, places)
 
 
@@ -357,5 +375,5 @@ def _with_given(
     return eqx.tree_at(
         lambda m: (m.prior.log_diagonal, m.prior.coefficient),
         model,
-        (jnp.log(jnp.asarray(spread)), jnp.asarray(coefficient)),
+        jax.device_put((np.log(spread), coefficient)),
     )

@@ -7,6 +7,8 @@ scale by the delta method. Criteria: :math:`AIC = -2\log L + 2p`,
 (Delattre, Lavielle and Poursat, Electron J Stat 2014;8:456).
 """
 
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import equinox as eqx
@@ -26,7 +28,7 @@ from latentpk.models.population import (
 )
 from latentpk.models.published import structure_of
 from latentpk.models.record import Record
-from latentpk.models.residual import FORMULAS
+from latentpk.models.residual import FORMULAS, Residual
 from latentpk.workflows.doubts import doubtful_courses
 from latentpk.workflows.population.fit import PopulationFit
 
@@ -39,7 +41,7 @@ CONSTANT = "with all constants: the levels' N log(2 pi) is in it, N levels that 
 def numbers_of(
     config: PopulationConfig, flat: Float[Array | np.ndarray, " number"]
 ) -> dict[str, Array]:
-    """What the estimated numbers mean, natural scale, in a fixed order.
+    """What the estimated numbers mean, natural scale.
 
     Args:
         config: What the model is made of.
@@ -48,6 +50,17 @@ def numbers_of(
     Returns:
         typical, coefficient, sd, correlation, within and residual: arrays.
     """
+    return _natural(config.key)(np.asarray(flat, np.float64))[0]
+
+
+@cache
+def _natural(key: str) -> Callable[[Array | np.ndarray], tuple[dict[str, Array], dict[str, Array]]]:
+    """What the numbers mean and the slopes of that, as one program."""
+    numbers = partial(_meaning, PopulationConfig.model_validate_json(key))
+    return jax.jit(lambda flat: (numbers(flat), jax.jacfwd(numbers)(flat)))
+
+
+def _meaning(config: PopulationConfig, flat: Float[Array, " number"]) -> dict[str, Array]:
     counts = [
         len(config.parameters),
         sum(term.width for term in config.terms),
@@ -55,7 +68,6 @@ def numbers_of(
         len(config.correlations),
         len(config.within),
     ]
-    flat = jnp.asarray(flat)
     log_typical, coefficient, log_diagonal, below, log_within, residual = jnp.split(
         flat, np.cumsum(counts)
     )
@@ -77,8 +89,8 @@ def describe(fit: PopulationFit) -> dict[str, Any]:
     """Everything a fit says, as JSON values; null where there is no number."""
     config, found = fit.config, fit.found
     covariance, vague = _covariance(found, config)
-    values = {name: np.asarray(x) for name, x in numbers_of(config, found.value).items()}
-    errors = _errors(config, found, covariance)
+    natural, slopes = jax.device_get(_natural(config.key)(found.value))
+    values, errors = dict(natural), _errors(slopes, covariance)
     levels = np.asarray(fit.records.mask & ~fit.records.censored)
     individual = individual_predictions(fit.model, fit.records, found.modes)
     structure = structure_of(config.structure)
@@ -130,9 +142,7 @@ def individual_predictions(
     model: LatentModel, records: Record, eps: Float[np.ndarray, "subject effect"]
 ) -> Float[np.ndarray, "subject level"]:
     """Concentrations at the levels' times for some random effects [mg/L]."""
-    return np.asarray(
-        _curves(model, jax.tree_util.tree_map(jnp.asarray, records), jnp.asarray(eps))
-    )
+    return np.asarray(_curves(model, records, eps))
 
 
 def individual_effects(fit: PopulationFit) -> Float[np.ndarray, "subject effect"]:
@@ -140,19 +150,29 @@ def individual_effects(fit: PopulationFit) -> Float[np.ndarray, "subject effect"
     prior = fit.model.prior
     if not isinstance(prior, PopulationPrior):
         raise TypeError("only a population model has these effects")
-    return fit.found.modes[:, : len(fit.config.varying)] @ np.asarray(prior.factor()).T
+    return fit.found.modes[:, : len(fit.config.varying)] @ np.asarray(_factor(prior)).T
 
 
 def weighted_residuals(
     fit: PopulationFit, predicted: Float[np.ndarray, "subject level"]
 ) -> Float[np.ndarray, "subject level"]:
     """Levels minus predictions in units of the error's SD there."""
-    standardized = jax.vmap(fit.model.residual.standardized)
-    return np.asarray(standardized(jnp.asarray(fit.records.value), jnp.asarray(predicted)))
+    both = jax.device_put((np.asarray(fit.records.value), predicted))
+    return np.asarray(_standardized(fit.model.residual, *both))
 
 
 @eqx.filter_jit
-def _curves(model: LatentModel, records: Record, eps: Array) -> Array:
+def _factor(prior: PopulationPrior) -> Array:
+    return prior.factor()
+
+
+@eqx.filter_jit
+def _standardized(residual: Residual, value: Array, predicted: Array) -> Array:
+    return jax.vmap(residual.standardized)(value, predicted)
+
+
+@eqx.filter_jit
+def _curves(model: LatentModel, records: Record, eps: Array | np.ndarray) -> Array:
     def one(item: tuple[Record, Array]) -> Array:
         record, e = item
         return model.concentration(e, model.location(record), record, record.time, record.order)
@@ -208,17 +228,12 @@ def _covariance(
     return covariance, vague
 
 
-def _errors(
-    config: PopulationConfig, found: Estimate, covariance: np.ndarray | None
-) -> dict[str, np.ndarray]:
+def _errors(slopes: dict[str, np.ndarray], covariance: np.ndarray | None) -> dict[str, np.ndarray]:
     """Standard errors on the natural scale."""
-    flat = jnp.asarray(found.value)
-    slopes = jax.jacfwd(lambda x: numbers_of(config, x))(flat)
     if covariance is None:
         return {name: np.full(slope.shape[0], np.nan) for name, slope in slopes.items()}
     errors = {}
-    for name, slope in slopes.items():
-        rows = np.asarray(slope)
+    for name, rows in slopes.items():
         own = np.array(
             [row[row != 0] @ covariance[np.ix_(row != 0, row != 0)] @ row[row != 0] for row in rows]
         ).reshape(rows.shape[0])
