@@ -1,4 +1,4 @@
-"""Programs compiled beside other work: the same results, compiled once, errors where they are due."""
+"""Programs compiled beside other work: same results, compiled once, errors where they are due."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from latentpk.models.record import (
+    group_by_length,
     padded_size,
     stack_queries,
     stack_records,
@@ -136,3 +137,34 @@ def test_without_occasions_everything_is_one(cohort):
     record = stack_records(cohort.subjects)
     assert record.occasions == 1
     assert not record.occasion.any()
+
+
+def _ragged(cohort_of, *counts):
+    """Stacked records of subjects with so many doses and levels each."""
+    rows = []
+    for who, (doses, levels) in enumerate(counts, start=1):
+        rows += [(who, 8 * k, 100 + k, 0, None, 2, 70, 1) for k in range(doses)]
+        rows += [(who, 8 * doses - 7 + k, 0, 0, who + k, 2, 70, 1) for k in range(levels)]
+    return stack_records(cohort_of(rows).subjects, tight=True)
+
+
+def test_groups_by_length_hold_everybody_and_all_that_was_given_and_measured(cohort_of):
+    record = _ragged(cohort_of, (9, 1), (1, 2), (2, 6), (5, 6), (1, 1))
+    whole = group_by_length(record, worth=np.inf)
+    assert [group.tolist() for group, _ in whole] == [[0, 1, 2, 3, 4]]
+    groups = group_by_length(record, worth=1)
+    assert sorted(np.concatenate([group for group, _ in groups]).tolist()) == [0, 1, 2, 3, 4]
+    sizes = {tuple(g.tolist()): (r.doses.time.shape, r.mask.shape) for g, r in groups}
+    assert sizes[1, 4] == ((2, 4), (2, 4))
+    for group, own in groups:
+        for place, who in enumerate(group):
+            assert own.doses.amount[place].sum() == record.doses.amount[who].sum()
+            np.testing.assert_array_equal(
+                own.value[place][own.mask[place]], record.value[who][record.mask[who]]
+            )
+
+
+def test_a_group_is_divided_only_where_that_saves_enough(cohort_of):
+    record = _ragged(cohort_of, (1, 1), (8, 1))
+    assert len(group_by_length(record, worth=16)) == 2  # (8 - 4) doses x 4 levels
+    assert len(group_by_length(record, worth=17)) == 1

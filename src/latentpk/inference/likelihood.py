@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,9 +20,10 @@ from latentpk.models.population import (
     PopulationPrior,
     build_population,
 )
-from latentpk.models.record import Record
+from latentpk.models.record import Record, group_by_length, take
 
 SPREAD = "log sd "  # how names of SDs of random effects begin
+WORTH = 4e7  # doses times levels times points that a further program saves each time it runs
 AT_ONCE = 2048  # points of all subjects followed side by side: more no longer fit the cache
 
 
@@ -80,19 +81,33 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     if not isinstance(prior, PopulationPrior):
         raise TypeError("only a population model is estimated")
     key, run = prior.config.key, _programs_of(model, rule)
-    data, points, weights = jax.device_put((records, *rule[:2]))
+    groups, (points, weights) = _groups(records, rule), jax.device_put(tuple(rule[:2]))
+
+    def each(ask: Callable[[np.ndarray, Record], Any]) -> Any:
+        parts = [(group, jax.device_get(ask(group, data))) for group, data in groups]
+        return jax.tree_util.tree_map(
+            partial(_joined, [group for group, _ in parts]), *(part for _, part in parts)
+        )
 
     def place(flat: np.ndarray, warm: np.ndarray) -> Places:
-        found = run.place(flat, data, warm)
-        around = run.move(flat, data, found, points, weights) if rule.adapted else found
-        return Places(np.asarray(found.eps), jax.tree_util.tree_map(np.asarray, around))
+        def one(group: np.ndarray, data: Record) -> tuple[Array, Mode]:
+            found = run.place(flat, data, warm[group])
+            around = run.move(flat, data, found, points, weights) if rule.adapted else found
+            return found.eps, around
+
+        return Places(*each(one))
 
     def evaluate(flat: np.ndarray, places: Places) -> tuple[np.ndarray, np.ndarray]:
-        each, slope = run.evaluate(flat, data, places.points, points, weights)
-        return np.asarray(each), np.asarray(slope)
+        return each(
+            lambda group, data: run.evaluate(
+                flat, data, take(places.points, group), points, weights
+            )
+        )
 
     def value(flat: np.ndarray, places: Places) -> np.ndarray:
-        return np.asarray(run.value(flat, data, places.points, points, weights))
+        return each(
+            lambda group, data: run.value(flat, data, take(places.points, group), points, weights)
+        )
 
     names = number_names(prior.config)
     return Likelihood(
@@ -118,17 +133,32 @@ def compile_ahead(model: LatentModel, records: Record, rule: Rule, *, value: boo
         value: Only the value, without the descent's programs.
     """
     run, flat = _programs_of(model, rule), _numbers_in(model)
-    data, points, weights = jax.device_put((records, *rule[:2]))
-    subjects, effects = records.mask.shape[0], points.shape[1]
-    nowhere = np.zeros((subjects, effects)), np.zeros((subjects, effects, effects))
-    modes = Mode(*jax.device_put(nowhere))
-    if value:
-        run.value.ahead(flat, data, modes, points, weights)
-        return
-    run.evaluate.ahead(flat, data, modes, points, weights)
-    run.place.ahead(flat, data, modes.eps)
-    if rule.adapted:
-        run.move.ahead(flat, data, modes, points, weights)
+    points, weights = jax.device_put(tuple(rule[:2]))
+    effects = points.shape[1]
+    for group, data in _groups(records, rule):
+        subjects = len(group)
+        nowhere = np.zeros((subjects, effects)), np.zeros((subjects, effects, effects))
+        modes = Mode(*jax.device_put(nowhere))
+        if value:
+            run.value.ahead(flat, data, modes, points, weights)
+            continue
+        run.evaluate.ahead(flat, data, modes, points, weights)
+        run.place.ahead(flat, data, modes.eps)
+        if rule.adapted:
+            run.move.ahead(flat, data, modes, points, weights)
+
+
+def _groups(records: Record, rule: Rule) -> list[tuple[np.ndarray, Record]]:
+    groups = group_by_length(records, worth=WORTH / len(rule.point))
+    return [(group, jax.device_put(own)) for group, own in groups]
+
+
+def _joined(groups: list[np.ndarray], *parts: np.ndarray) -> np.ndarray:
+    """What was found of each group, in the order of all subjects."""
+    whole = np.empty((sum(map(len, groups)), *parts[0].shape[1:]), parts[0].dtype)
+    for group, part in zip(groups, parts, strict=True):
+        whole[group] = part
+    return whole
 
 
 # What a model and a kind of rule are compiled to, once in a process for each shape of data.

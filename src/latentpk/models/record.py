@@ -177,3 +177,66 @@ def pad_state(state: np.ndarray, size: int) -> np.ndarray:
 def take(records: Stacked, index: int | np.ndarray | Array) -> Stacked:
     """Select subjects of anything stacked along them; a whole number drops the axis."""
     return jax.tree_util.tree_map(lambda x: x[index], records)
+
+
+def group_by_length(
+    records: Record, *, worth: float, most: int = 4
+) -> list[tuple[Int[np.ndarray, " member"], Record]]:
+    """Subjects with records of like length, each group padded to its own longest record.
+
+    A dose counts at every level, so the cost of a subject goes with doses times levels of the
+    longest one in the group. Each group is one program more.
+
+    Args:
+        records: Stacked records, leading axis (subject,).
+        worth: Pairs of dose and level that a division must save.
+        most: Groups.
+
+    Returns:
+        Places of the subjects, which together are all of them, and their records.
+    """
+    given = (np.asarray(records.doses.amount) != 0) | (np.asarray(records.doses.rate) != 0)
+    doses = np.max(given * np.arange(1, given.shape[1] + 1), axis=1, initial=0)
+    size = np.stack([_tight(doses), _tight(np.asarray(records.mask).sum(axis=1))], axis=1)
+    groups = [np.arange(len(size))]
+    while len(groups) < most:
+        found = [_division(size, group) for group in groups]
+        best = int(np.argmax([saved for saved, _ in found]))
+        saved, parts = found[best]
+        if saved < worth:
+            break
+        groups[best : best + 1] = parts
+    return [
+        (group, _cut(take(records, group), *size[group].max(axis=0).tolist())) for group in groups
+    ]
+
+
+def _tight(counts: np.ndarray) -> Int[np.ndarray, " subject"]:
+    return TIGHT.step * np.maximum(-(-counts // TIGHT.step), 1)
+
+
+def _cost(size: np.ndarray) -> int:
+    return len(size) * int(np.prod(size.max(axis=0)))
+
+
+def _division(size: np.ndarray, group: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """The division of a group, shorter records from longer ones, that saves most pairs."""
+    own, best = size[group], (0.0, [group])
+    for longer in (own[:, 0], own[:, 1], own[:, 0] * own[:, 1]):
+        for edge in np.unique(longer)[1:]:
+            parts = [group[longer < edge], group[longer >= edge]]
+            saved = float(_cost(own) - sum(_cost(size[part]) for part in parts))
+            if saved > best[0]:
+                best = saved, parts
+    return best
+
+
+def _cut(records: Record, doses: int, levels: int) -> Record:
+    """Records without padding beyond as many doses and levels."""
+    fewer = jax.tree_util.tree_map(lambda x: x[:, :doses], records.doses)
+    of_levels = ("time", "order", "value", "censored", "mask")
+    return eqx.tree_at(
+        lambda r: (r.doses, *(getattr(r, name) for name in of_levels)),
+        records,
+        (fewer, *(getattr(records, name)[:, :levels] for name in of_levels)),
+    )
