@@ -44,14 +44,16 @@ def test_the_structure_that_made_the_data_is_found():
 
 
 def scored(values):
-    """A stand-in for fits: BICc of each structure, and what was asked for."""
-    asked = []
+    """A stand-in for fits: BICc of each structure, what was asked for, and announced when."""
+    asked, announced = [], {}
 
-    def score(structure):
+    def score(structure, then=None):
+        if then is not None:
+            announced[len(asked)] = then
         asked.append(structure)
         return values[structure]
 
-    return score, asked
+    return score, asked, announced
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def scored(values):
     ],
 )
 def test_a_structure_is_enriched_as_long_as_the_criterion_falls(first, values, best, asked):
-    score, found = scored(values)
+    score, found, announced = scored(values)
 
     def forms(body):
         free = "-f" * body.bioavailability
@@ -88,3 +90,5 @@ def test_a_structure_is_enriched_as_long_as_the_criterion_falls(first, values, b
 
     assert _climb(Structure.parse(first), score, forms) == (best, values[best])
     assert found == asked
+    assert announced  # programs that are compiled for it in the meantime, none for nothing
+    assert all(found[place + 1] == then for place, then in announced.items())

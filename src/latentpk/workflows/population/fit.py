@@ -1,6 +1,7 @@
 """Fitting a population model to a cohort by maximum likelihood, and searching its structure."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -187,11 +188,22 @@ def fit_structure(
     records = records_for(cohort, config)
     _check_levels(cohort, settings)
     given_values(config, settings)
-    anywhere = build_population(config, np.ones(len(config.parameters)))
-    begin_compiling(anywhere, records, settings.estimation)
+    _begin_compiling(config, records, settings)
     model = starting_model(config, records, settings)
     found = estimate(model, records, settings.estimation, hessian=hessian, progress=progress)
     return PopulationFit(config, found, cohort, records)
+
+
+def expect_structure(cohort: Cohort, settings: PopfitSettings) -> None:
+    """Begin to compile what `fit_structure` will run, beside what is fitted before it."""
+    with suppress(InputError):  # which the fit itself will tell, if it comes to that
+        config = make_config(cohort, settings)
+        _begin_compiling(config, records_for(cohort, config), settings)
+
+
+def _begin_compiling(config: PopulationConfig, records: Record, settings: PopfitSettings) -> None:
+    anywhere = build_population(config, np.ones(len(config.parameters)))
+    begin_compiling(anywhere, records, settings.estimation)
 
 
 def make_config(cohort: Cohort, settings: PopfitSettings) -> PopulationConfig:

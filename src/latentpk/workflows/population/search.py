@@ -1,6 +1,7 @@
 """Which structure a cohort asks for: compartments, a form of absorption, as long as BICc falls."""
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from latentpk.workflows.population.asked import parse_effects, parse_initial
 from latentpk.workflows.population.fit import (
     PopfitSettings,
     PopulationFit,
+    expect_structure,
     fit_structure,
     make_config,
     records_for,
@@ -20,6 +22,7 @@ from latentpk.workflows.population.fit import (
 from latentpk.workflows.population.outcome import bicc
 
 Progress = Callable[[int, int, str], None]
+Score = Callable[..., float]  # of a structure, and the one that will be asked for next
 Forms = Callable[[Structure], Sequence[str]]  # other absorptions of a structure, by name
 MOST = 3  # compartments
 MOST_DELAYED = 2  # behind transit compartments
@@ -51,10 +54,14 @@ def search_structure(
         routes = (False, True)
     tried: dict[str, PopulationFit] = {}
 
-    def score(structure: str) -> float:
-        quick = settings.estimation.model_copy(update={"method": "focei"})
-        own = settings.model_copy(update={"structure": structure, "estimation": quick})
-        tried[structure] = fit_structure(cohort, own, hessian=False, progress=progress)
+    def quick(structure: str) -> PopfitSettings:
+        focei = settings.estimation.model_copy(update={"method": "focei"})
+        return settings.model_copy(update={"structure": structure, "estimation": focei})
+
+    def score(structure: str, then: str | None = None) -> float:
+        if then is not None:
+            expect_structure(cohort, quick(then))
+        tried[structure] = fit_structure(cohort, quick(structure), hessian=False, progress=progress)
         return bicc(tried[structure])
 
     best, lowest = str(Structure(1, routes[0], False, both)), np.inf
@@ -70,17 +77,18 @@ def search_structure(
     return PopulationFit(found.config, found.found, found.cohort, found.records, told)
 
 
-def _climb(first: Structure, score: Callable[[str], float], forms: Forms) -> tuple[str, float]:
+def _climb(first: Structure, score: Score, forms: Forms) -> tuple[str, float]:
     """One compartment more, and then another absorption, as long as that helps."""
-    body, lowest = first, score(str(first))
+    body, lowest = first, score(str(first), str(_richer(first)[0]))
     for richer in _richer(first):
         value = score(str(richer))
         if value >= lowest - GAIN:
             break
         body, lowest = richer, value
     best = str(body)
-    for name in forms(body) if body.oral else ():
-        value = score(name)
+    others = forms(body) if body.oral else ()
+    for name, then in zip_longest(others, others[1:]):
+        value = score(name, then)
         if value < lowest - GAIN:
             best, lowest = name, value
     return best, lowest
