@@ -27,10 +27,14 @@ def course(trained, rival, time=TIME, since=None):
     return Course(when, ago, one, other, one, other)
 
 
-def hints(found, dose=None, parameters=None):
+def whole_hints(found, dose=None, parameters=None):
     over = band(found.since, found.ratio)
     dose = np.full(PEOPLE, 100.0) if dose is None else dose
-    return [h.sign for h in find_hints(found, over, parameters or {}, dose, of_whom="of all")]
+    return find_hints(found, over, parameters or {}, dose, of_whom="of all")
+
+
+def hints(found, dose=None, parameters=None):
+    return [hint.sign for hint in whole_hints(found, dose, parameters)]
 
 
 DECLINE = np.exp(-0.1 * TIME)
@@ -80,6 +84,19 @@ def test_a_clearance_that_falls_with_the_dose_is_told():
     assert hints(course(DECLINE, DECLINE), dose, falls) == ["dose"]
     assert hints(course(DECLINE, DECLINE), dose, {"cl": noise}) == []
     assert hints(course(DECLINE, DECLINE), np.full(PEOPLE, 100.0), falls) == []
+
+
+def test_elimination_saturates_where_clearance_falls_or_the_decline_bends_up():
+    dose = np.geomspace(50, 800, PEOPLE)
+    noise = 0.02 * np.random.default_rng(3).standard_normal(PEOPLE)
+    moved = {"cl": -0.4 * np.log(dose) + noise, "v1": 0.4 * np.log(dose) + noise}
+    found = whole_hints(course(DECLINE, DECLINE), dose, moved)
+    assert [hint.saturates for hint in found] == [True, False]
+    up = DECLINE * np.exp(0.6 * (TIME / 24) * (1 - TIME / 24) * 4)
+    deep = 0.9 * np.exp(-0.4 * TIME) + 0.1 * np.exp(-0.02 * TIME)
+    for trained, saturates in ((up, True), (deep, False)):
+        bends_ = [h for h in whole_hints(course(trained, DECLINE)) if h.sign == "bend"]
+        assert [hint.saturates for hint in bends_] == [saturates]
 
 
 def test_bins_have_the_median_of_subjects_and_an_interval_around_it():

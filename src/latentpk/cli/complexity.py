@@ -137,6 +137,8 @@ def _say(console: Console, answer: dict[str, Any]) -> None:
         f"information criterion, {d['active_units']} of {d['latent']} units active"
     )
     console.say(answer["residual"]["sentence"])
+    if answer["residual"]["advice"] is not None:
+        console.say(answer["residual"]["advice"])
     known = [one for one in answer["subjects"] if one["class"] == "complex"]
     known.sort(key=lambda one: -one["probability"])
     for one in known[:SAID]:

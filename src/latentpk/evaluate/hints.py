@@ -109,6 +109,7 @@ def _bend(course: Course) -> Hint | None:
             f"{_percent(size)} over what a straight decline from end to end has): elimination that "
             "saturates would do this.",
             size,
+            saturates=True,
         )
     return Hint(
         "bend",
@@ -137,7 +138,7 @@ def _dose(
                 f"{100 * (2**slope - 1):+.0f} %): {cause} would do this, or patients who need "
                 "other doses for a reason of their own."
             )
-            found.append(Hint("dose", sentence, slope))
+            found.append(Hint("dose", sentence, slope, saturates=(name, way) == ("cl", "falls")))
     return found
 
 

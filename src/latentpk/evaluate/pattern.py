@@ -173,11 +173,13 @@ class Hint:
         sign: What was seen: second_rise, early, late, bend, dose or covariate.
         sentence: For a person: the evidence, and what would do this.
         size: Of what was seen, as its sentence says.
+        saturates: Whether elimination that saturates would do this.
     """
 
     sign: str
     sentence: str
     size: float
+    saturates: bool = False
 
 
 def second_rises(

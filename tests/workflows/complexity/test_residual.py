@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from latentpk.evaluate.hints import FAINT, PLAIN
-from latentpk.workflows.complexity.residual import residual_model
+from latentpk.evaluate.pattern import Hint
+from latentpk.kinetics.systems import is_system, parse_system
+from latentpk.workflows.complexity.residual import _advice, residual_model
 
 pytestmark = pytest.mark.long  # what all of them share takes half a minute
 
@@ -33,6 +35,17 @@ def test_nothing_is_missing_where_both_forecast_alike(assessed):
     assert same.sentence == PLAIN
     assert same.hints == []
     assert np.abs(same.bands["time_after_dose"].median).max() < 1e-9
+
+
+def test_saturation_is_told_by_its_own_equations(assessed):
+    saturates = [Hint("dose", "Clearance falls.", -0.4, saturates=True)]
+    said = _advice(assessed, saturates)
+    assert said is not None
+    name = said.split("--structure ")[1].split()[0]
+    assert is_system(name)
+    assert parse_system(name).oral == assessed.rival.model.decoder.structure.oral
+    assert _advice(assessed, [Hint("dose", "Absorption falls.", -0.4)]) is None
+    assert residual_model(assessed).advice is None  # a deeper compartment saturates nothing
 
 
 def test_a_little_better_without_complex_people_is_no_mechanism(assessed):

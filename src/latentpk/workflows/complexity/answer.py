@@ -88,6 +88,7 @@ def residual_of(found: Assessment, residual: ResidualModel) -> dict[str, Any]:
              for name, one in residual.bands.items()}  # fmt: skip
     return {
         "sentence": residual.sentence,
+        "advice": residual.advice,
         "clear": residual.clear,
         "hints": [vars(hint) for hint in residual.hints],
         "of": residual.of_whom.removeprefix("of "),

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 from latentpk.evaluate.hints import FAINT, PLAIN, UNNAMED, find_hints
 from latentpk.evaluate.pattern import BINS, LEAST, Band, Course, Hint, band, explained
 from latentpk.inference.courses import even_draws, follow_courses
+from latentpk.models.decoders.compartment import CompartmentDecoder
 from latentpk.models.decoders.hybrid import HybridDecoder
+from latentpk.models.decoders.mechanistic import MechanisticDecoder
 from latentpk.models.record import Queries
 from latentpk.records.subject import Subject
 from latentpk.workflows.complexity.assess import Assessment, Judged
@@ -43,6 +45,7 @@ class ResidualModel:
         clear: Whether the trained model forecasts held-out levels better at all.
         hints: Mechanisms.
         sentence: All of it for a person.
+        advice: What would tell the subjects apart better; None where nothing is known.
     """
 
     course: Course
@@ -57,6 +60,7 @@ class ResidualModel:
     clear: bool
     hints: list[Hint]
     sentence: str
+    advice: str | None
 
 
 def residual_model(found: Assessment, *, progress: Progress | None = None) -> ResidualModel:
@@ -108,6 +112,7 @@ def residual_model(found: Assessment, *, progress: Progress | None = None) -> Re
         clear=clear,
         hints=hints,
         sentence=_sentence(hints, clear=clear, better=better),
+        advice=_advice(found, hints),
     )
 
 
@@ -140,6 +145,21 @@ def _sentence(hints: list[Hint], *, clear: bool, better: bool) -> str:
     if not clear:
         return FAINT if better else PLAIN
     return " ".join(hint.sentence for hint in hints) if hints else UNNAMED
+
+
+def _advice(found: Assessment, hints: list[Hint]) -> str | None:
+    """Saturation is told by its own equations: a free curve bends hardly more than its rival."""
+    rival, named = found.rival.model.decoder, found.model.model.decoder
+    if not any(hint.saturates for hint in hints) or isinstance(named, MechanisticDecoder):
+        return None
+    if not isinstance(rival, CompartmentDecoder):
+        return None
+    few = "1c-mm" if rival.structure.compartments == 1 else "2c-mm-cl"
+    return (
+        f"Elimination that saturates is told by its own equations: fit with --structure "
+        f"{few}-{'oral' if rival.structure.oral else 'iv'} and ask again. By a free curve whoever "
+        "had a small dose may be called simple, since a lower clearance describes it as well."
+    )
 
 
 def _better(found: Assessment) -> bool:
