@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+import latentpk.precision  # noqa: F401  (x64 before any array)
+
 LANES = 2  # programs compiled at the same time: the caller has work of its own
 
 
