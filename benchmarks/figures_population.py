@@ -29,16 +29,17 @@ def population(found: dict[str, Any]) -> str:
         for data, one in found["fixed"].items()
     ]
     clock = [
-        [f"theophylline, whole process, {cache} programs", f"{one['median_s']:.1f}"]
+        [f"theophylline, whole process, {cache} programs", f"{one['median_s']:.1f}",
+         f"{one['plain_loop_s']:.1f}" if "plain_loop_s" in one else "-"]
         for cache, one in found["clock"].items()
-    ]
+    ]  # fmt: skip
     clock += [
         [f"the README's clinic, four random effects, {one['evaluations']} evaluations, cold",
-         f"{one['seconds']:.0f}"]
+         f"{one['seconds']:.0f}", "-"]
         for one in found.get("clinic", [])
     ]  # fmt: skip
     peers = [
-        ["R's nlme (linearization), whole process", f"{one['seconds']:.1f}"]
+        ["R's nlme (linearization), whole process", f"{one['seconds']:.1f}", "-"]
         for one in found["nlme"]
         if "seconds" in one
     ]
@@ -49,7 +50,7 @@ def population(found: dict[str, Any]) -> str:
             table(head, rows),
             "Largest difference of a subject's -2 log L at fixed parameters:\n",
             table(["data", "FOCEI", "Laplace", "5 nodes", "15", "25"], fixed),
-            table(["what", "s"], [*clock, *peers]),
+            table(["what", "s", "plain loop beside it (usually 1.1), s"], [*clock, *peers]),
         )
     )
 

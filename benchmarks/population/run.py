@@ -214,7 +214,16 @@ def _clock(cache: str) -> dict[str, Any]:
             if cache == "cold" or repeat:
                 seconds.append(time.perf_counter() - begun)
             minus2 = json.loads(out.read_text())["likelihood"]["minus2_log_likelihood"]
-    return {"median_s": float(np.median(seconds)), "seconds": seconds, "minus2": minus2}
+    times = {"median_s": float(np.median(seconds)), "seconds": seconds}
+    return times | {"minus2": minus2, "plain_loop_s": _pace()}
+
+
+def _pace() -> float:
+    """Seconds of twenty million additions in Python: how fast the machine is just now."""
+    begun, total = time.perf_counter(), 0
+    for _ in range(20_000_000):  # noqa: SIM113  (the loop is what is timed)
+        total += 1
+    return time.perf_counter() - begun
 
 
 def _clinic() -> dict[str, Any]:
