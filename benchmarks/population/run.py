@@ -221,8 +221,8 @@ def _clock(cache: str) -> dict[str, Any]:
 def _pace() -> float:
     """Seconds of twenty million additions in Python: how fast the machine is just now."""
     begun, total = time.perf_counter(), 0
-    for _ in range(20_000_000):  # noqa: SIM113  (the loop is what is timed)
-        total += 1
+    for _ in range(20_000_000):
+        total += 1  # noqa: SIM113  (the loop is what is timed)
     return time.perf_counter() - begun
 
 
