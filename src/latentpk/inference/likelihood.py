@@ -77,10 +77,7 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
     Returns:
         The likelihood.
     """
-    prior = model.prior
-    if not isinstance(prior, PopulationPrior):
-        raise TypeError("only a population model is estimated")
-    key, run = prior.config.key, _programs_of(model, rule)
+    config, run = _config_of(model), _programs_of(model, rule)
     groups, (points, weights) = _groups(records, rule), jax.device_put(tuple(rule[:2]))
 
     def each(ask: Callable[[np.ndarray, Record], Any]) -> Any:
@@ -109,14 +106,14 @@ def make_likelihood(model: LatentModel, records: Record, rule: Rule) -> Likeliho
             lambda group, data: run.value(flat, data, take(places.points, group), points, weights)
         )
 
-    names = number_names(prior.config)
+    names = number_names(config)
     return Likelihood(
         names,
         _numbers_in(model),
         place,
         evaluate,
         value,
-        lambda flat: jax.device_put(_maker(key)(flat)),
+        lambda flat: jax.device_put(_maker(config.key)(flat)),
         rule.held,
         rule.adapted,
         np.array([name.startswith(SPREAD) for name in names]),
@@ -171,11 +168,15 @@ class _Programs(NamedTuple):
     evaluate: Program
 
 
-def _programs_of(model: LatentModel, rule: Rule) -> _Programs:
+def _config_of(model: LatentModel) -> PopulationConfig:
     prior = model.prior
     if not isinstance(prior, PopulationPrior):
         raise TypeError("only a population model is estimated")
-    key = prior.config.key
+    return prior.config
+
+
+def _programs_of(model: LatentModel, rule: Rule) -> _Programs:
+    key = _config_of(model).key
     together = 1 if model.decoder.simulated else max(1, AT_ONCE // len(rule.point))
     value, evaluate = _evaluating(key, rule.exact, rule.held, together)
     return _Programs(_placing(key, not rule.held), _moving_points(key, together), value, evaluate)

@@ -187,7 +187,7 @@ def fit_structure(
     config = make_config(cohort, settings)
     records = records_for(cohort, config)
     _check_levels(cohort, settings)
-    given_values(config, settings)
+    given_values(config, settings)  # refused before anything is compiled for it
     _begin_compiling(config, records, settings)
     model = starting_model(config, records, settings)
     found = estimate(model, records, settings.estimation, hessian=hessian, progress=progress)

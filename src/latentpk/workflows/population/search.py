@@ -59,8 +59,8 @@ def search_structure(
         return settings.model_copy(update={"structure": structure, "estimation": focei})
 
     def score(structure: str, then: str | None = None) -> float:
-        if then is not None:
-            expect_structure(cohort, quick(then))
+        for one in (structure, then) if then else ():  # in the order in which they are waited for
+            expect_structure(cohort, quick(one))
         tried[structure] = fit_structure(cohort, quick(structure), hessian=False, progress=progress)
         return bicc(tried[structure])
 
